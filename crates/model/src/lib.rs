@@ -1,0 +1,14 @@
+//! The description of a model: what it is, where each weight lies, what it costs.
+//!
+//! Nothing here computes a forward pass, opens a file or starts a thread. [`ModelSpec`] stores only what cannot be
+//! derived; [`Layout`] is the one place that knows the order of the weights in the flat parameter array.
+
+mod cost;
+mod layout;
+mod presets;
+mod spec;
+
+pub use cost::{Flops, MemoryModel, flops_per_token};
+pub use layout::{Layout, Part, Role, TensorId, TensorInfo};
+pub use presets::{LADDER, Preset, preset, presets};
+pub use spec::{Family, ModelSpec, Rope, RopeScaling, SlidingWindow, SpecError};
