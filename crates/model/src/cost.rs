@@ -14,12 +14,12 @@ pub struct Flops {
 /// FLOPs a token in windows of `seq` tokens: `2 x matrix weights + causal attention` forward, three times that to train.
 pub fn flops_per_token(spec: &ModelSpec, seq: usize) -> Flops {
     let layout = Layout::of(spec);
-    let body: usize = layout.tensors().iter().filter(|t| matches!(t.role, Role::Matrix | Role::Output)).map(|t| t.range.len()).sum();
+    let body: usize =
+        layout.tensors().iter().filter(|t| matches!(t.role, Role::Matrix | Role::Output)).map(|t| t.range.len()).sum();
     let weights = (body + spec.vocab * spec.dim) as f64;
     // scores and mix: 2 x 2 x q_dim x visible positions, half of the window on average
-    let attention = (0..spec.layers)
-        .map(|l| 4.0 * spec.q_dim() as f64 * (seq as f64 / 2.0).min(spec.window_of(l) as f64))
-        .sum::<f64>();
+    let attention =
+        (0..spec.layers).map(|l| 4.0 * spec.q_dim() as f64 * (seq as f64 / 2.0).min(spec.window_of(l) as f64)).sum::<f64>();
     let forward = 2.0 * weights + attention;
     Flops { forward, train: 3.0 * forward }
 }

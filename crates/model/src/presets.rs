@@ -87,7 +87,8 @@ fn published() -> Vec<Preset> {
         qk_norm: true,
         ..llama(1024, 28, 16, 8, 3072, 151_936)
     };
-    let row = |name, about, spec, seq_len, batch_size, learning_rate| Preset { name, about, spec, seq_len, batch_size, learning_rate };
+    let row =
+        |name, about, spec, seq_len, batch_size, learning_rate| Preset { name, about, spec, seq_len, batch_size, learning_rate };
     vec![
         row("stories-36m", "512d/4L of the autosearch study", llama(512, 4, 8, 2, 1408, 49_152), 128, 10, 1e-3),
         row("scaling-1024", "1024d/4L of the scaling study", llama(1024, 4, 16, 4, 2816, 49_152), 256, 4, 5e-4),
@@ -95,7 +96,14 @@ fn published() -> Vec<Preset> {
         row("scaling-2048", "2048d/4L of the scaling study", llama(2048, 4, 32, 8, 5632, 49_152), 256, 4, 3e-4),
         row("stories110m", "768d/12L of llama2.c", released(10_000.0, 1024, llama(768, 12, 12, 12, 2048, 32_000)), 256, 4, 5e-4),
         row("smollm2-135m", "shape of SmolLM2-135M", released(100_000.0, 8192, llama(576, 30, 9, 3, 1536, 49_152)), 256, 4, 5e-4),
-        row("smollm2-360m", "shape of SmolLM2-360M", released(100_000.0, 8192, llama(960, 32, 15, 5, 2560, 49_152)), 256, 2, 4e-4),
+        row(
+            "smollm2-360m",
+            "shape of SmolLM2-360M",
+            released(100_000.0, 8192, llama(960, 32, 15, 5, 2560, 49_152)),
+            256,
+            2,
+            4e-4,
+        ),
         row("qwen3-0.6b", "shape of Qwen3-0.6B", released(1e6, 40_960, qwen3), 256, 1, 3e-4),
     ]
 }

@@ -61,9 +61,7 @@ impl Rope {
     /// Rotation per position of each pair, in radians: `[head_dim / 2]`.
     pub fn frequencies(&self, head_dim: usize) -> Vec<f64> {
         let half = head_dim / 2;
-        (0..half)
-            .map(|i| self.scaled(self.theta.powf(-2.0 * i as f64 / head_dim as f64)))
-            .collect()
+        (0..half).map(|i| self.scaled(self.theta.powf(-2.0 * i as f64 / head_dim as f64))).collect()
     }
 
     fn scaled(&self, freq: f64) -> f64 {
@@ -231,7 +229,11 @@ impl ModelSpec {
             RopeScaling::None => true,
             RopeScaling::Linear { factor } => factor.is_finite() && factor > 0.0,
             RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_context } => {
-                factor.is_finite() && factor > 0.0 && low_freq_factor > 0.0 && high_freq_factor > low_freq_factor && original_context > 0
+                factor.is_finite()
+                    && factor > 0.0
+                    && low_freq_factor > 0.0
+                    && high_freq_factor > low_freq_factor
+                    && original_context > 0
             }
         };
         if good {
