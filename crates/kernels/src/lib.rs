@@ -1,1 +1,4 @@
 //! kernels
+
+pub mod gemm;
+pub mod pool;

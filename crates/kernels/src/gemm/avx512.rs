@@ -1,0 +1,185 @@
+//! AVX-512: tiles of 8 x 48 (24 accumulators, 3 panel vectors). A panel row is three vectors; a narrow tile at the
+//! right edge uses the kernel of one or two.
+#![allow(unsafe_code)]
+
+use std::arch::x86_64::*;
+
+use super::micro::{Micro, Tile};
+use super::pack::copy;
+
+const MR: usize = 8;
+const NR: usize = 48;
+/// Rows of the panel that are fetched ahead of use: about the latency of the second-level cache.
+const AHEAD: usize = 8;
+
+pub(super) static MICRO: Micro = Micro {
+    rows: MR,
+    cols: NR,
+    depth: 512,
+    cache: 240 << 10,
+    tile,
+    pack_transposed,
+    copy_rows: copy::<MR>,
+    copy_cols: copy::<NR>,
+};
+
+unsafe fn tile(tile: &Tile) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match (tile.cols.div_ceil(16), tile.lhs_step) {
+            (1, 1) => run::<1, true>(tile),
+            (1, _) => run::<1, false>(tile),
+            (2, 1) => run::<2, true>(tile),
+            (2, _) => run::<2, false>(tile),
+            (_, 1) => run::<3, true>(tile),
+            _ => run::<3, false>(tile),
+        }
+    }
+}
+
+#[target_feature(enable = "avx512f,avx2,fma")]
+unsafe fn run<const NV: usize, const ALONG: bool>(tile: &Tile) {
+    let mut sums = [[_mm512_setzero_ps(); NV]; MR];
+    // SAFETY: the panel holds `depth` rows of NR; missing rows of the tile read its last row.
+    unsafe {
+        let rows: [*const f32; MR] = std::array::from_fn(|i| tile.lhs.add(i.min(tile.rows - 1) * tile.lhs_row));
+        let mut rhs = tile.rhs;
+        for k in 0..tile.depth {
+            let panel: [__m512; NV] = std::array::from_fn(|v| _mm512_load_ps(rhs.add(16 * v)));
+            for v in 0..NV {
+                _mm_prefetch::<_MM_HINT_T0>(rhs.wrapping_add(AHEAD * NR + 16 * v).cast());
+            }
+            for i in 0..MR {
+                let lhs = _mm512_set1_ps(if ALONG { *rows[i].add(k) } else { *rows[0].add(k * MR + i) });
+                for v in 0..NV {
+                    sums[i][v] = _mm512_fmadd_ps(lhs, panel[v], sums[i][v]);
+                }
+            }
+            rhs = rhs.add(NR);
+        }
+        if tile.transposed { store_transposed(tile, &sums) } else { store(tile, &sums) }
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx2,fma")]
+unsafe fn store<const NV: usize>(tile: &Tile, sums: &[[__m512; NV]; MR]) {
+    for v in 0..NV {
+        let left = tile.cols - 16 * v;
+        let mask = if left >= 16 { 0xffff } else { (1u16 << left) - 1 };
+        for (i, sums) in sums.iter().enumerate() {
+            if i < tile.rows {
+                // SAFETY: row i and the columns of the mask are within the tile.
+                unsafe {
+                    let c = tile.c.add(i * tile.c_row + 16 * v);
+                    let mut sum = sums[v];
+                    if tile.accumulate {
+                        sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, c));
+                    }
+                    _mm512_mask_storeu_ps(c, mask, sum);
+                }
+            }
+        }
+    }
+}
+
+/// Stores the columns of the tile as rows of c, eight elements each.
+#[inline]
+#[target_feature(enable = "avx512f,avx2,fma")]
+unsafe fn store_transposed<const NV: usize>(tile: &Tile, sums: &[[__m512; NV]; MR]) {
+    let rows = _mm256_cmpgt_epi32(_mm256_set1_epi32(tile.rows as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+    for v in 0..NV {
+        let columns = columns(std::array::from_fn(|i| sums[i][v]));
+        for (j, column) in columns.into_iter().enumerate() {
+            if 16 * v + j < tile.cols {
+                // SAFETY: column j and the rows of the mask are within the tile.
+                unsafe {
+                    let c = tile.c.add((16 * v + j) * tile.c_row);
+                    let mut sum = column;
+                    if tile.accumulate {
+                        sum = _mm256_add_ps(sum, _mm256_maskload_ps(c, rows));
+                    }
+                    _mm256_maskstore_ps(c, rows, sum);
+                }
+            }
+        }
+    }
+}
+
+/// Transposes 8 x 16 to 16 x 8.
+#[inline]
+#[target_feature(enable = "avx512f,avx2,fma")]
+fn columns(rows: [__m512; MR]) -> [__m256; 16] {
+    let top = quads([rows[0], rows[1], rows[2], rows[3]]);
+    let bottom = quads([rows[4], rows[5], rows[6], rows[7]]);
+    let mut columns = [_mm256_setzero_ps(); 16];
+    for j in 0..4 {
+        let (a, b) = (top[j], bottom[j]);
+        columns[j] = _mm256_set_m128(_mm512_extractf32x4_ps::<0>(b), _mm512_extractf32x4_ps::<0>(a));
+        columns[4 + j] = _mm256_set_m128(_mm512_extractf32x4_ps::<1>(b), _mm512_extractf32x4_ps::<1>(a));
+        columns[8 + j] = _mm256_set_m128(_mm512_extractf32x4_ps::<2>(b), _mm512_extractf32x4_ps::<2>(a));
+        columns[12 + j] = _mm256_set_m128(_mm512_extractf32x4_ps::<3>(b), _mm512_extractf32x4_ps::<3>(a));
+    }
+    columns
+}
+
+/// Transposes each 4 x 4 block of the four lanes: element j of the result holds columns j, 4 + j, 8 + j, 12 + j.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn quads(r: [__m512; 4]) -> [__m512; 4] {
+    let (ab_lo, ab_hi) = (_mm512_unpacklo_ps(r[0], r[1]), _mm512_unpackhi_ps(r[0], r[1]));
+    let (cd_lo, cd_hi) = (_mm512_unpacklo_ps(r[2], r[3]), _mm512_unpackhi_ps(r[2], r[3]));
+    [
+        _mm512_shuffle_ps::<0x44>(ab_lo, cd_lo),
+        _mm512_shuffle_ps::<0xee>(ab_lo, cd_lo),
+        _mm512_shuffle_ps::<0x44>(ab_hi, cd_hi),
+        _mm512_shuffle_ps::<0xee>(ab_hi, cd_hi),
+    ]
+}
+
+unsafe fn pack_transposed(source: *const f32, stride: usize, cols: usize, depth: usize, target: *mut f32) {
+    // SAFETY: the caller's promise.
+    unsafe { pack(source, stride, cols, depth, target) }
+}
+
+#[target_feature(enable = "avx512f,avx2,fma")]
+unsafe fn pack(source: *const f32, stride: usize, cols: usize, depth: usize, target: *mut f32) {
+    for j in (0..NR).step_by(16) {
+        let rows = cols.saturating_sub(j).min(16);
+        for k in (0..depth).step_by(16) {
+            let steps = (depth - k).min(16);
+            let mask = if steps == 16 { 0xffff } else { (1u16 << steps) - 1 };
+            let mut block = [_mm512_setzero_ps(); 16];
+            for (i, row) in block.iter_mut().enumerate() {
+                if i < rows {
+                    // SAFETY: row j + i is one of `cols`, and the mask stays within `depth`.
+                    *row = unsafe { _mm512_maskz_loadu_ps(mask, source.add((j + i) * stride + k)) };
+                }
+            }
+            for (i, row) in transpose(block).into_iter().enumerate() {
+                if i < steps {
+                    // SAFETY: step k + i of the panel; panels are aligned to 64 bytes and NR is a multiple of 16.
+                    unsafe { _mm512_store_ps(target.add((k + i) * NR + j), row) };
+                }
+            }
+        }
+    }
+}
+
+/// Transposes 16 x 16.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn transpose(r: [__m512; 16]) -> [__m512; 16] {
+    let q: [[__m512; 4]; 4] =
+        [0, 4, 8, 12].map(|i| quads([r[i], r[i + 1], r[i + 2], r[i + 3]]));
+    let mut out = r;
+    for j in 0..4 {
+        let (a, b) = (_mm512_shuffle_f32x4::<0x88>(q[0][j], q[1][j]), _mm512_shuffle_f32x4::<0xdd>(q[0][j], q[1][j]));
+        let (c, d) = (_mm512_shuffle_f32x4::<0x88>(q[2][j], q[3][j]), _mm512_shuffle_f32x4::<0xdd>(q[2][j], q[3][j]));
+        out[j] = _mm512_shuffle_f32x4::<0x88>(a, c);
+        out[4 + j] = _mm512_shuffle_f32x4::<0x88>(b, d);
+        out[8 + j] = _mm512_shuffle_f32x4::<0xdd>(a, c);
+        out[12 + j] = _mm512_shuffle_f32x4::<0xdd>(b, d);
+    }
+    out
+}
