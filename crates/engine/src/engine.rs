@@ -1,0 +1,264 @@
+//! [`CpuEngine`]: buffers of one model and batch shape, and what can be asked of them.
+
+use kernels::Cpu;
+use kernels::rope::RopeTable;
+use model::{Layout, ModelSpec};
+
+use crate::weights::Ranges;
+use crate::{Batch, LossSum, Sizes};
+
+/// Largest batch that an engine takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Windows.
+    pub rows: usize,
+    /// Tokens a window.
+    pub seq: usize,
+}
+
+/// What an engine must be able to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Whether gradients will be asked for.
+    pub gradient: bool,
+    /// Keep only the input of each block and compute the block again in the backward pass.
+    pub recompute: bool,
+}
+
+impl Options {
+    /// Losses and logits only.
+    pub const INFERENCE: Options = Options { gradient: false, recompute: false };
+    /// Training, with every activation kept.
+    pub const TRAINING: Options = Options { gradient: true, recompute: false };
+}
+
+/// Why a batch cannot be run.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum EngineError {
+    /// The batch does not fit the buffers.
+    #[error("a batch of {rows} x {seq} tokens does not fit an engine opened for {max_rows} x {max_seq}")]
+    Shape {
+        /// Windows of the batch.
+        rows: usize,
+        /// Tokens a window.
+        seq: usize,
+        /// Windows the engine was opened for.
+        max_rows: usize,
+        /// Tokens a window the engine was opened for.
+        max_seq: usize,
+    },
+    /// A token id has no row in the embedding.
+    #[error("token id {id} at position {at} is not below the vocabulary of {vocab}")]
+    Token {
+        /// The id.
+        id: u32,
+        /// Its place in the batch.
+        at: usize,
+        /// Rows of the embedding.
+        vocab: usize,
+    },
+    /// An array has the wrong length.
+    #[error("{what} has {found} elements, expected {expected}")]
+    Length {
+        /// Which array.
+        what: &'static str,
+        /// Its length.
+        found: usize,
+        /// The length it must have.
+        expected: usize,
+    },
+}
+
+/// Activations of one block. Legend: n tokens.
+pub(crate) struct Kept {
+    /// `[n]`
+    pub r_attn: Vec<f32>,
+    /// `[n, q + 2 kv]`, rotated
+    pub qkv: Vec<f32>,
+    /// `[n, q + kv]` before the head norms
+    pub raw_qk: Vec<f32>,
+    /// `[n, h + kv heads]`
+    pub r_heads: Vec<f32>,
+    /// `[n, q]`
+    pub mixed: Vec<f32>,
+    /// `[n, h]`
+    pub lse: Vec<f32>,
+    /// `[n, d]`: the residual stream between attention and feed-forward
+    pub middle: Vec<f32>,
+    /// `[n]`
+    pub r_ffn: Vec<f32>,
+    /// `[n, 2 ff]`
+    pub gate_up: Vec<f32>,
+}
+
+impl Kept {
+    fn new(s: &Sizes) -> Kept {
+        let zeros = |n| vec![0.0; n];
+        let (norms, heads) = s.norm_lens();
+        Kept {
+            r_attn: zeros(norms),
+            qkv: zeros(s.qkv),
+            raw_qk: zeros(s.raw_qk),
+            r_heads: zeros(heads),
+            mixed: zeros(s.mixed),
+            lse: zeros(s.head_lens()),
+            middle: zeros(s.residual),
+            r_ffn: zeros(norms),
+            gate_up: zeros(s.gate_up),
+        }
+    }
+}
+
+/// Buffers that no block owns.
+pub(crate) struct Scratch {
+    /// `[n, d]`: output of a norm
+    pub norm: Vec<f32>,
+    /// `[n, d]`: output of a branch, or the gradient of a norm's output
+    pub branch: Vec<f32>,
+    /// `[n, d]`: gradient of the residual stream
+    pub dx: Vec<f32>,
+    /// `[n, max(ff, q + 2 kv)]`
+    pub wide: Vec<f32>,
+    /// `[n, max(ff, q + 2 kv)]`
+    pub wide2: Vec<f32>,
+    pub partial: Vec<f32>,
+    pub logits: Vec<f32>,
+    /// `[n]`
+    pub r_final: Vec<f32>,
+    /// `[n]`
+    pub losses: Vec<f32>,
+}
+
+impl Scratch {
+    fn new(s: &Sizes) -> Scratch {
+        let zeros = |n| vec![0.0; n];
+        Scratch {
+            norm: zeros(s.row),
+            branch: zeros(s.row),
+            dx: zeros(if s.partial > 0 { s.row } else { 0 }),
+            wide: zeros(s.wide),
+            wide2: zeros(if s.partial > 0 { s.wide } else { 0 }),
+            partial: zeros(s.partial),
+            logits: zeros(s.logits),
+            r_final: zeros(s.n),
+            losses: zeros(s.n),
+        }
+    }
+}
+
+/// A transformer on the CPU, f32, for batches of up to a given shape.
+pub struct CpuEngine<'a> {
+    pub(crate) cpu: &'a Cpu,
+    pub(crate) spec: ModelSpec,
+    pub(crate) layout: Layout,
+    pub(crate) ranges: Ranges,
+    pub(crate) shape: Shape,
+    pub(crate) options: Options,
+    pub(crate) sizes: Sizes,
+    pub(crate) rope: RopeTable,
+    /// Input of each block and the output of the last; two that take turns when no gradient is wanted.
+    pub(crate) residual: Vec<Vec<f32>>,
+    pub(crate) kept: Vec<Kept>,
+    pub(crate) scratch: Scratch,
+}
+
+impl<'a> CpuEngine<'a> {
+    /// Allocates the buffers for batches of up to `shape`; `spec` must be valid.
+    pub fn new(cpu: &'a Cpu, spec: &ModelSpec, shape: Shape, options: Options) -> CpuEngine<'a> {
+        let layout = Layout::of(spec);
+        let sizes = Sizes::of(spec, shape, options, cpu.pool().threads());
+        CpuEngine {
+            cpu,
+            ranges: Ranges::of(spec, &layout),
+            rope: RopeTable::new(&spec.rope.frequencies(spec.head_dim), shape.seq),
+            residual: (0..sizes.residuals()).map(|_| vec![0.0; sizes.residual]).collect(),
+            kept: (0..sizes.kept).map(|_| Kept::new(&sizes)).collect(),
+            scratch: Scratch::new(&sizes),
+            spec: spec.clone(),
+            layout,
+            shape,
+            options,
+            sizes,
+        }
+    }
+
+    /// The model.
+    pub fn spec(&self) -> &ModelSpec {
+        &self.spec
+    }
+
+    /// Order of the weights in the flat arrays.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Loss of a batch.
+    ///
+    /// # Errors
+    /// When the batch does not fit the buffers or the vocabulary.
+    pub fn loss(&mut self, params: &[f32], batch: &Batch<'_>) -> Result<LossSum, EngineError> {
+        self.check(params, batch)?;
+        self.forward(params, batch);
+        Ok(self.classify(params, batch))
+    }
+
+    /// Loss of a batch, and the gradient of its *sum* into `grad` (added to it when `accumulate`).
+    ///
+    /// # Errors
+    /// When the batch does not fit the buffers or the vocabulary, or the engine was opened without gradients.
+    pub fn loss_and_grad(
+        &mut self,
+        params: &[f32],
+        batch: &Batch<'_>,
+        grad: &mut [f32],
+        accumulate: bool,
+    ) -> Result<LossSum, EngineError> {
+        self.check(params, batch)?;
+        if grad.len() != self.layout.len() || !self.options.gradient {
+            let expected = if self.options.gradient { self.layout.len() } else { 0 };
+            return Err(EngineError::Length { what: "gradient", found: grad.len(), expected });
+        }
+        self.forward(params, batch);
+        let loss = self.classify_backward(params, batch, grad, accumulate);
+        self.backward(params, batch, grad, accumulate);
+        Ok(loss)
+    }
+
+    /// Logits of one window: `[tokens, vocab]`.
+    ///
+    /// # Errors
+    /// When the window does not fit the buffers or the vocabulary.
+    pub fn logits(&mut self, params: &[f32], tokens: &[u32]) -> Result<Vec<f32>, EngineError> {
+        let batch = Batch { rows: 1, seq: tokens.len(), inputs: tokens, targets: tokens, starts: None };
+        self.check(params, &batch)?;
+        self.forward(params, &batch);
+        Ok(self.all_logits(params, tokens.len()))
+    }
+
+    /// Cross-entropy of each token of the last batch, 0 where there was no target.
+    pub fn token_losses(&self) -> &[f32] {
+        &self.scratch.losses
+    }
+
+    fn check(&self, params: &[f32], batch: &Batch<'_>) -> Result<(), EngineError> {
+        let length =
+            |what, found, expected| if found == expected { Ok(()) } else { Err(EngineError::Length { what, found, expected }) };
+        length("parameters", params.len(), self.layout.len())?;
+        if batch.len() > self.shape.rows * self.shape.seq || batch.seq > self.shape.seq || batch.is_empty() {
+            let Shape { rows: max_rows, seq: max_seq } = self.shape;
+            return Err(EngineError::Shape { rows: batch.rows, seq: batch.seq, max_rows, max_seq });
+        }
+        length("inputs", batch.inputs.len(), batch.len())?;
+        length("targets", batch.targets.len(), batch.len())?;
+        if let Some(starts) = batch.starts {
+            length("starts", starts.len(), batch.len())?;
+        }
+        let vocab = self.spec.vocab;
+        let unknown = |(_, id): &(usize, &u32)| **id as usize >= vocab;
+        let targets = batch.targets.iter().map(|t| if *t == crate::IGNORE { &0 } else { t });
+        match batch.inputs.iter().enumerate().find(unknown).or_else(|| targets.enumerate().find(unknown)) {
+            Some((at, &id)) => Err(EngineError::Token { id, at, vocab }),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! SwiGLU: `act = silu(gate) * up`, `silu(g) = g * sigmoid(g)` (Shazeer, arXiv 2002.05202).
+//!
+//! Backward: `dup = dact * silu(g)`, `dgate = dact * up * s * (1 + g (1 - s))` with `s = sigmoid(g)`.
+//! Gate and up lie side by side: `gu[n, 2 ff]`.
+
+use crate::Cpu;
+use crate::math::sigmoid;
+use crate::simd::multiversion;
+
+const ROWS: usize = 8;
+
+/// `act[n, ff]` from `gu[n, 2 ff]`.
+pub fn swiglu(cpu: &Cpu, act: &mut [f32], gu: &[f32], ff: usize) {
+    cpu.pool().chunks_mut(act, ROWS * ff, |i, act| {
+        let at = i * ROWS * 2 * ff;
+        forward_rows(cpu.isa(), act, &gu[at..at + 2 * act.len()], ff);
+    });
+}
+
+/// `gu[n, 2 ff]` becomes its own gradient, from `dact[n, ff]`.
+pub fn swiglu_backward(cpu: &Cpu, gu: &mut [f32], dact: &[f32], ff: usize) {
+    cpu.pool().chunks_mut(gu, ROWS * 2 * ff, |i, gu| {
+        let at = i * ROWS * ff;
+        backward_rows(cpu.isa(), gu, &dact[at..at + gu.len() / 2], ff);
+    });
+}
+
+multiversion! {
+    fn forward_rows(act: &mut [f32], gu: &[f32], ff: usize) {
+        for (act, gu) in act.chunks_exact_mut(ff).zip(gu.chunks_exact(2 * ff)) {
+            let (gate, up) = gu.split_at(ff);
+            for ((a, g), u) in act.iter_mut().zip(gate).zip(up) {
+                *a = g * sigmoid(*g) * u;
+            }
+        }
+    }
+}
+
+multiversion! {
+    fn backward_rows(gu: &mut [f32], dact: &[f32], ff: usize) {
+        for (gu, dact) in gu.chunks_exact_mut(2 * ff).zip(dact.chunks_exact(ff)) {
+            let (gate, up) = gu.split_at_mut(ff);
+            for ((g, u), da) in gate.iter_mut().zip(up).zip(dact) {
+                let (x, s) = (*g, sigmoid(*g));
+                *g = da * *u * s * (1.0 + x * (1.0 - s));
+                *u = da * x * s;
+            }
+        }
+    }
+}

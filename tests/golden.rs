@@ -1,0 +1,200 @@
+//! The CPU engine against figures from PyTorch, for every family: logits, loss, every gradient, 20 AdamW steps.
+//! How the figures were made, and how far f32 arithmetic moves them, stands in `golden/README.md`.
+#![allow(clippy::unwrap_used)]
+
+use std::path::{Path, PathBuf};
+
+use engine::{Batch, CpuEngine, Options, Shape};
+use kernels::Cpu;
+use model::{Layout, ModelSpec};
+use safetensors::SafeTensors;
+use train::{AdamWConfig, Gradient, Optimizer, OptimizerConfig, clip_factor, global_norm};
+
+const MODELS: [&str; 10] = [
+    "llama-tied-gqa",
+    "llama-untied-mha",
+    "llama-bias",
+    "llama-linear-rope",
+    "llama3-rope",
+    "llama-headdim",
+    "mistral-window",
+    "qwen2",
+    "qwen2-window",
+    "qwen3",
+];
+
+fn dir(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+}
+
+struct Golden {
+    name: &'static str,
+    spec: ModelSpec,
+    layout: Layout,
+    params: Vec<f32>,
+    file: Vec<u8>,
+}
+
+impl Golden {
+    fn open(name: &'static str) -> Golden {
+        let model = formats::hf::open(&dir(name)).unwrap();
+        let layout = Layout::of(model.spec());
+        let params = model.load(&layout).unwrap();
+        let file = std::fs::read(dir(name).join("expected.safetensors")).unwrap();
+        Golden { name, spec: model.spec().clone(), layout, params, file }
+    }
+
+    fn floats(&self, tensor: &str) -> Vec<f32> {
+        let file = SafeTensors::deserialize(&self.file).unwrap();
+        let data = file.tensor(tensor).unwrap().data().to_vec();
+        data.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
+    }
+
+    fn ids(&self, tensor: &str) -> Vec<u32> {
+        self.floats(tensor).iter().map(|f| f.to_bits()).collect()
+    }
+
+    /// The figures `prefix.NAME` of every weight, as one flat array.
+    fn flat(&self, prefix: &str) -> Vec<f32> {
+        let mut flat = vec![f32::NAN; self.layout.len()];
+        for t in self.layout.tensors() {
+            let name = format!("{prefix}.{}", formats::names::hf(t.id));
+            flat[t.range.clone()].copy_from_slice(&self.floats(&name));
+        }
+        flat
+    }
+
+    fn engine<'a>(&self, cpu: &'a Cpu, recompute: bool) -> CpuEngine<'a> {
+        CpuEngine::new(cpu, &self.spec, Shape { rows: 2, seq: 32 }, Options { gradient: true, recompute })
+    }
+}
+
+fn batch<'a>(inputs: &'a [u32], targets: &'a [u32]) -> Batch<'a> {
+    Batch { rows: 2, seq: 32, inputs, targets, starts: None }
+}
+
+fn farthest(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, |m, d| if d > m || d.is_nan() { d } else { m })
+}
+
+#[test]
+fn logits_and_loss() {
+    let cpu = Cpu::new(2);
+    for name in MODELS {
+        let g = Golden::open(name);
+        let (tokens, targets) = (g.ids("tokens"), g.ids("targets"));
+        let mut engine = g.engine(&cpu, false);
+        let loss = engine.loss(&g.params, &batch(&tokens, &targets)).unwrap().mean();
+        let expected = f64::from(g.floats("loss")[0]);
+        assert!((loss - expected).abs() < 1e-5 * expected, "{name}: loss {loss}, PyTorch {expected}");
+        let logits: Vec<f32> = tokens.chunks(32).flat_map(|t| engine.logits(&g.params, t).unwrap()).collect();
+        let off = farthest(&logits, &g.floats("logits"));
+        assert!(off < 6e-5, "{name}: logits differ by {off}");
+    }
+}
+
+#[test]
+fn cached_decoding_gives_the_same_logits() {
+    let cpu = Cpu::new(2);
+    for name in MODELS {
+        let g = Golden::open(name);
+        let (tokens, expected) = (g.ids("tokens"), g.floats("logits"));
+        let vocab = g.spec.vocab;
+        let mut decoder = engine::Decoder::new(&cpu, &g.spec, 32);
+        for (fed, piece) in [(0, 5), (5, 1), (6, 19), (25, 1), (26, 6)] {
+            let logits = decoder.feed(&g.params, &tokens[fed..fed + piece]).unwrap();
+            let at = fed + piece - 1;
+            let off = farthest(logits, &expected[at * vocab..(at + 1) * vocab]);
+            assert!(off < 6e-5, "{name}: logits after {} tokens differ by {off}", at + 1);
+        }
+    }
+}
+
+fn check_gradients(g: &Golden, grad: &[f32], tokens: usize) {
+    let expected = g.flat("grad");
+    for t in g.layout.tensors() {
+        let mean: Vec<f32> = grad[t.range.clone()].iter().map(|x| x / tokens as f32).collect();
+        let expected = &expected[t.range.clone()];
+        let largest = expected.iter().fold(0.0f32, |m, x| m.max(x.abs()));
+        let off = farthest(&mean, expected);
+        assert!(off <= 2.2e-5 * largest.max(1e-3), "{}: gradient of {:?} off by {off} of {largest}", g.name, t.id);
+    }
+}
+
+#[test]
+fn every_gradient() {
+    let cpu = Cpu::new(2);
+    for name in MODELS {
+        let g = Golden::open(name);
+        let (tokens, targets) = (g.ids("tokens"), g.ids("targets"));
+        for recompute in [false, true] {
+            let mut engine = g.engine(&cpu, recompute);
+            let mut grad = vec![f32::NAN; g.layout.len()];
+            let loss = engine.loss_and_grad(&g.params, &batch(&tokens, &targets), &mut grad, false).unwrap();
+            check_gradients(&g, &grad, loss.tokens);
+        }
+    }
+}
+
+#[test]
+fn gradients_accumulate_over_parts_of_a_batch() {
+    let cpu = Cpu::new(2);
+    for name in MODELS {
+        let g = Golden::open(name);
+        let (tokens, targets) = (g.ids("tokens"), g.ids("targets"));
+        let mut engine = g.engine(&cpu, false);
+        let mut grad = vec![f32::NAN; g.layout.len()];
+        for row in 0..2 {
+            let part = row * 32..(row + 1) * 32;
+            let batch = Batch { rows: 1, seq: 32, inputs: &tokens[part.clone()], targets: &targets[part], starts: None };
+            engine.loss_and_grad(&g.params, &batch, &mut grad, row > 0).unwrap();
+        }
+        check_gradients(&g, &grad, 64);
+    }
+}
+
+#[test]
+fn twenty_adamw_steps() {
+    let cpu = Cpu::new(2);
+    for name in MODELS {
+        let g = Golden::open(name);
+        let (inputs, targets) = (g.ids("batches"), g.ids("batch_targets"));
+        let (losses, norms, clip) = (g.floats("losses20"), g.floats("grad_norms20"), g.floats("clip_norm")[0]);
+        let config = OptimizerConfig::AdamW(AdamWConfig { beta1: 0.9, beta2: 0.95, eps: 1e-8 });
+        let mut optimizer = Optimizer::new(config, &g.layout, 0.1);
+        let (mut engine, mut params) = (g.engine(&cpu, false), g.params.clone());
+        let mut grad = vec![0.0; g.layout.len()];
+        for step in 0..20 {
+            let part = step * 64..(step + 1) * 64;
+            let batch = batch(&inputs[part.clone()], &targets[part]);
+            let loss = engine.loss_and_grad(&params, &batch, &mut grad, false).unwrap();
+            let expected = f64::from(losses[step]);
+            assert!((loss.mean() - expected).abs() < 1e-5 * expected, "{name}: loss {step}: {}, {expected}", loss.mean());
+            let norm = global_norm(&cpu, &grad) / loss.tokens as f64;
+            let expected = f64::from(norms[step]);
+            assert!((norm - expected).abs() < 3e-5 * expected, "{name}: norm {step}: {norm}, {expected}");
+            let scale = clip_factor(norm, f64::from(clip)) / loss.tokens as f64;
+            optimizer.step(&cpu, &mut params, &Gradient::Dense { values: &grad, scale: scale as f32 }, 3e-3);
+        }
+        let off = farthest(&params, &g.flat("final"));
+        assert!(off < 1.3e-3, "{name}: weights after 20 steps differ by {off}");
+    }
+}
+
+#[test]
+fn bits_do_not_depend_on_threads() {
+    let g = Golden::open("qwen3");
+    let (tokens, targets) = (g.ids("tokens"), g.ids("targets"));
+    let run = |threads| {
+        let cpu = Cpu::new(threads);
+        let mut grad = vec![0.0; g.layout.len()];
+        let loss = g.engine(&cpu, false).loss_and_grad(&g.params, &batch(&tokens, &targets), &mut grad, false).unwrap();
+        let bits: Vec<u32> = grad.iter().map(|x| x.to_bits()).collect();
+        (loss.sum.to_bits(), bits)
+    };
+    let one = run(1);
+    for threads in [2, 3, 8] {
+        assert!(one == run(threads), "{threads} threads");
+    }
+}
