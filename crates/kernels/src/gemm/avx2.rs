@@ -41,27 +41,32 @@ unsafe fn run<const ALONG: bool>(tile: &Tile) {
             }
             rhs = rhs.add(NR);
         }
+        // Through memory by constant indices: an accumulator that a store loop indexes would live in memory throughout.
+        let mut spilled = Spilled([[0.0; NR]; MR]);
+        for i in 0..MR {
+            _mm256_store_ps(spilled.0[i].as_mut_ptr(), sums[i][0]);
+            _mm256_store_ps(spilled.0[i].as_mut_ptr().add(8), sums[i][1]);
+        }
         if tile.transposed || tile.rows < MR || tile.cols < NR {
-            let mut spilled = [[0.0f32; NR]; MR];
-            for (row, sums) in spilled.iter_mut().zip(&sums) {
-                _mm256_storeu_ps(row.as_mut_ptr(), sums[0]);
-                _mm256_storeu_ps(row.as_mut_ptr().add(8), sums[1]);
-            }
-            micro::store(tile, &spilled);
+            micro::store(tile, &spilled.0);
         } else {
-            store(tile, &sums);
+            store(tile, &spilled);
         }
     }
 }
 
-#[inline]
+/// A tile of sums in memory.
+#[repr(C, align(64))]
+struct Spilled([[f32; NR]; MR]);
+
 #[target_feature(enable = "avx2,fma")]
-unsafe fn store(tile: &Tile, sums: &[[__m256; 2]; MR]) {
-    for (i, sums) in sums.iter().enumerate() {
-        for (v, &sum) in sums.iter().enumerate() {
+unsafe fn store(tile: &Tile, sums: &Spilled) {
+    for (i, sums) in sums.0.iter().enumerate() {
+        for j in [0, 8] {
             // SAFETY: a whole tile lies within c.
             unsafe {
-                let c = tile.c.add(i * tile.c_row + 8 * v);
+                let c = tile.c.add(i * tile.c_row + j);
+                let sum = _mm256_load_ps(sums.as_ptr().add(j));
                 _mm256_storeu_ps(c, if tile.accumulate { _mm256_add_ps(sum, _mm256_loadu_ps(c)) } else { sum });
             }
         }

@@ -37,6 +37,10 @@ unsafe fn tile(tile: &Tile) {
     }
 }
 
+/// A tile of sums in memory.
+#[repr(C, align(64))]
+struct Spilled([[f32; NR]; MR]);
+
 #[target_feature(enable = "avx512f,avx2,fma")]
 unsafe fn run<const NV: usize, const ALONG: bool>(tile: &Tile) {
     let mut sums = [[_mm512_setzero_ps(); NV]; MR];
@@ -57,50 +61,52 @@ unsafe fn run<const NV: usize, const ALONG: bool>(tile: &Tile) {
             }
             rhs = rhs.add(NR);
         }
-        if tile.transposed { store_transposed(tile, &sums) } else { store(tile, &sums) }
+        // Through memory by constant indices: an accumulator that a store loop indexes would live in memory throughout.
+        let mut spilled = Spilled([[0.0; NR]; MR]);
+        for i in 0..MR {
+            for v in 0..NV {
+                _mm512_store_ps(spilled.0[i].as_mut_ptr().add(16 * v), sums[i][v]);
+            }
+        }
+        if tile.transposed { store_transposed(tile, &spilled) } else { store(tile, &spilled) }
     }
 }
 
-#[inline]
 #[target_feature(enable = "avx512f,avx2,fma")]
-unsafe fn store<const NV: usize>(tile: &Tile, sums: &[[__m512; NV]; MR]) {
-    for v in 0..NV {
-        let left = tile.cols - 16 * v;
-        let mask = if left >= 16 { 0xffff } else { (1u16 << left) - 1 };
-        for (i, sums) in sums.iter().enumerate() {
-            if i < tile.rows {
-                // SAFETY: row i and the columns of the mask are within the tile.
-                unsafe {
-                    let c = tile.c.add(i * tile.c_row + 16 * v);
-                    let mut sum = sums[v];
-                    if tile.accumulate {
-                        sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, c));
-                    }
-                    _mm512_mask_storeu_ps(c, mask, sum);
+unsafe fn store(tile: &Tile, sums: &Spilled) {
+    for (i, sums) in sums.0.iter().enumerate().take(tile.rows) {
+        for j in (0..tile.cols).step_by(16) {
+            let left = tile.cols - j;
+            let mask = if left >= 16 { 0xffff } else { (1u16 << left) - 1 };
+            // SAFETY: row i and the columns of the mask are within the tile.
+            unsafe {
+                let c = tile.c.add(i * tile.c_row + j);
+                let mut sum = _mm512_load_ps(sums.as_ptr().add(j));
+                if tile.accumulate {
+                    sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, c));
                 }
+                _mm512_mask_storeu_ps(c, mask, sum);
             }
         }
     }
 }
 
 /// Stores the columns of the tile as rows of c, eight elements each.
-#[inline]
 #[target_feature(enable = "avx512f,avx2,fma")]
-unsafe fn store_transposed<const NV: usize>(tile: &Tile, sums: &[[__m512; NV]; MR]) {
+unsafe fn store_transposed(tile: &Tile, sums: &Spilled) {
     let rows = _mm256_cmpgt_epi32(_mm256_set1_epi32(tile.rows as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-    for v in 0..NV {
-        let columns = columns(std::array::from_fn(|i| sums[i][v]));
-        for (j, column) in columns.into_iter().enumerate() {
-            if 16 * v + j < tile.cols {
-                // SAFETY: column j and the rows of the mask are within the tile.
-                unsafe {
-                    let c = tile.c.add((16 * v + j) * tile.c_row);
-                    let mut sum = column;
-                    if tile.accumulate {
-                        sum = _mm256_add_ps(sum, _mm256_maskload_ps(c, rows));
-                    }
-                    _mm256_maskstore_ps(c, rows, sum);
+    for j in (0..tile.cols).step_by(16) {
+        // SAFETY: j is a multiple of 16 below NR.
+        let block = std::array::from_fn(|i| unsafe { _mm512_load_ps(sums.0[i].as_ptr().add(j)) });
+        for (j, column) in (j..tile.cols).zip(columns(block)) {
+            // SAFETY: column j and the rows of the mask are within the tile.
+            unsafe {
+                let c = tile.c.add(j * tile.c_row);
+                let mut sum = column;
+                if tile.accumulate {
+                    sum = _mm256_add_ps(sum, _mm256_maskload_ps(c, rows));
                 }
+                _mm256_maskstore_ps(c, rows, sum);
             }
         }
     }
@@ -170,8 +176,7 @@ unsafe fn pack(source: *const f32, stride: usize, cols: usize, depth: usize, tar
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn transpose(r: [__m512; 16]) -> [__m512; 16] {
-    let q: [[__m512; 4]; 4] =
-        [0, 4, 8, 12].map(|i| quads([r[i], r[i + 1], r[i + 2], r[i + 3]]));
+    let q: [[__m512; 4]; 4] = [0, 4, 8, 12].map(|i| quads([r[i], r[i + 1], r[i + 2], r[i + 3]]));
     let mut out = r;
     for j in 0..4 {
         let (a, b) = (_mm512_shuffle_f32x4::<0x88>(q[0][j], q[1][j]), _mm512_shuffle_f32x4::<0xdd>(q[0][j], q[1][j]));

@@ -127,9 +127,7 @@ impl Product<'_> {
         let of_lhs = if self.lhs.along { 0 } else { lhs.tasks(blocks.count()) };
         self.pool.run(of_rhs + of_lhs, &|task| {
             // SAFETY: each task is run once, and the buffers hold the parts.
-            unsafe {
-                if task < of_rhs { rhs.pack(task, blocks) } else { lhs.pack(task - of_rhs, blocks) }
-            }
+            unsafe { if task < of_rhs { rhs.pack(task, blocks) } else { lhs.pack(task - of_rhs, blocks) } }
         });
     }
 

@@ -27,15 +27,7 @@ struct Gemv<'a> {
 }
 
 /// c = a x b (+ c); shapes and extents have been checked.
-pub(super) fn gemv(
-    pool: &Pool,
-    isa: Isa,
-    c: &mut [f32],
-    c_stride: usize,
-    a: MatRef,
-    b: MatRef,
-    accumulate: bool,
-) {
+pub(super) fn gemv(pool: &Pool, isa: Isa, c: &mut [f32], c_stride: usize, a: MatRef, b: MatRef, accumulate: bool) {
     let gemv = Gemv { c: Shareable::new(c.as_mut_ptr()), c_stride, a, b, accumulate };
     let columns = if b.transposed { (TASK / a.cols).max(1) } else { LANES };
     pool.run(b.cols.div_ceil(columns), &|task| {

@@ -45,10 +45,9 @@ impl Isa {
             return Ok(Self::best());
         };
         let available = || Self::ALL.into_iter().filter(|isa| isa.is_available());
-        available().find(|isa| isa.name() == name).ok_or_else(|| UnknownIsa {
-            name: name.to_owned(),
-            available: available().map(Isa::name).collect(),
-        })
+        available()
+            .find(|isa| isa.name() == name)
+            .ok_or_else(|| UnknownIsa { name: name.to_owned(), available: available().map(Isa::name).collect() })
     }
 
     /// The name that [`Isa::detect`] takes.

@@ -43,28 +43,29 @@ unsafe fn run<const ALONG: bool>(tile: &Tile) {
             }
             rhs = rhs.add(NR);
         }
-        if tile.transposed || tile.rows < MR || tile.cols < NR {
-            let mut spilled = [[0.0f32; NR]; MR];
-            for (row, sums) in spilled.iter_mut().zip(&sums) {
-                for (v, &sum) in sums.iter().enumerate() {
-                    vst1q_f32(row.as_mut_ptr().add(4 * v), sum);
-                }
+        // Through memory by constant indices: an accumulator that a store loop indexes would live in memory throughout.
+        let mut spilled = [[0.0f32; NR]; MR];
+        for i in 0..MR {
+            for v in 0..NV {
+                vst1q_f32(spilled[i].as_mut_ptr().add(4 * v), sums[i][v]);
             }
+        }
+        if tile.transposed || tile.rows < MR || tile.cols < NR {
             micro::store(tile, &spilled);
         } else {
-            store(tile, &sums);
+            store(tile, &spilled);
         }
     }
 }
 
-#[inline]
 #[target_feature(enable = "neon")]
-unsafe fn store(tile: &Tile, sums: &[[float32x4_t; NV]; MR]) {
+unsafe fn store(tile: &Tile, sums: &[[f32; NR]; MR]) {
     for (i, sums) in sums.iter().enumerate() {
-        for (v, &sum) in sums.iter().enumerate() {
+        for j in [0, 4, 8] {
             // SAFETY: a whole tile lies within c.
             unsafe {
-                let c = tile.c.add(i * tile.c_row + 4 * v);
+                let c = tile.c.add(i * tile.c_row + j);
+                let sum = vld1q_f32(sums.as_ptr().add(j));
                 vst1q_f32(c, if tile.accumulate { vaddq_f32(sum, vld1q_f32(c)) } else { sum });
             }
         }

@@ -94,9 +94,7 @@ impl Panels {
         let first = task % groups * self.group();
         let last = (first + self.group()).min(self.count());
         // SAFETY: panels `first..last` are this task's alone.
-        unsafe {
-            if self.operand.along { self.turn(first, last, block) } else { self.copy(first, last, block) }
-        }
+        unsafe { if self.operand.along { self.turn(first, last, block) } else { self.copy(first, last, block) } }
     }
 
     unsafe fn turn(&self, first: usize, last: usize, block: Block) {
