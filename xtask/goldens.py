@@ -176,7 +176,7 @@ def compare(name, made, committed):
     return worst
 
 
-def check(names, tolerance=1e-3):
+def check(names, tolerance=1e-2):
     with tempfile.TemporaryDirectory() as folder:
         root = pathlib.Path(folder)
         for name in names:
