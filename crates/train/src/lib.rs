@@ -1,1 +1,20 @@
-//! train
+//! How weights change: gradients, optimizers, schedules, budgets, the record of a run.
+//!
+//! Nothing here prints or reads a clock: wall times and host names are arguments.
+
+pub mod budget;
+pub mod checkpoint;
+mod error;
+pub mod events;
+pub mod every;
+pub mod gradient;
+pub mod guard;
+pub mod lock;
+pub mod loss;
+mod number;
+pub mod optimizer;
+pub mod schedule;
+pub mod tensorboard;
+
+pub use error::TrainError;
+pub use gradient::Gradient;

@@ -1,0 +1,210 @@
+//! The record of a run: `events.jsonl`, one JSON object a line, appended and flushed as things happen.
+//!
+//! A line is whole or it did not happen: readers skip what does not parse, and a resume drops a torn last line, whatever
+//! came after the resumed step, and the `finished` of a run that is about to go on. So steps are numbered once.
+
+mod log;
+
+pub use log::{EventLog, Record, read};
+
+use serde::{Deserialize, Serialize};
+
+/// Something that happened, with the optimizer step after which it did (numbered from 1; 0 is the start).
+///
+/// Floats that are not finite are written as `null` and read as NaN. `seconds` count from the beginning of the run,
+/// `tokens` from its first batch, both over all sessions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum Event {
+    /// A run began.
+    Started(Started),
+    /// A run goes on from a checkpoint.
+    Resumed(Started),
+    /// An optimizer step was made.
+    Step(Step),
+    /// The validation set was measured.
+    Eval(Eval),
+    /// A checkpoint was written.
+    Saved(Saved),
+    /// Text was generated.
+    Sample(Sample),
+    /// A step was not finite: back to an earlier state, and past the batch.
+    Rollback(Rollback),
+    /// Something to know.
+    Warning(Warning),
+    /// The run ended.
+    Finished(Finished),
+}
+
+/// Beginning of a session.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Started {
+    /// Steps made before.
+    pub step: u64,
+    /// Seconds used before.
+    pub seconds: f64,
+    /// Tokens seen before.
+    pub tokens: u64,
+    /// Name of the model.
+    pub model: String,
+    /// Trained weights.
+    pub params: u64,
+    /// Seed of the run.
+    pub seed: u64,
+    /// Threads of this session.
+    pub threads: usize,
+    /// Where it computes.
+    pub device: String,
+    /// How it estimates gradients.
+    pub method: String,
+}
+
+/// An optimizer step.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// Its number.
+    pub step: u64,
+    /// When it ended.
+    pub seconds: f64,
+    /// Tokens seen, this step included.
+    pub tokens: u64,
+    /// Mean loss over the step's tokens before the update, nats.
+    #[serde(with = "crate::number")]
+    pub loss: f64,
+    /// Learning rate.
+    #[serde(with = "crate::number")]
+    pub lr: f32,
+    /// Norm of the gradient of the mean loss before clipping.
+    #[serde(with = "crate::number")]
+    pub grad_norm: f64,
+    /// Tokens of this step by its wall time.
+    #[serde(with = "crate::number")]
+    pub tokens_per_second: f64,
+    /// Resident memory at its end.
+    pub rss_bytes: u64,
+}
+
+/// An evaluation.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Eval {
+    /// Step after which it was made.
+    pub step: u64,
+    /// When it ended.
+    pub seconds: f64,
+    /// Training tokens seen.
+    pub tokens: u64,
+    /// Mean loss over the validation windows, nats a token.
+    #[serde(with = "crate::number")]
+    pub val_loss: f64,
+    /// Its standard error, windows as clusters.
+    #[serde(with = "crate::number")]
+    pub val_loss_se: f64,
+    /// Bits a byte of text; absent when the bytes are unknown.
+    pub val_bpb: Option<f64>,
+    /// Its standard error.
+    pub val_bpb_se: Option<f64>,
+    /// `exp(val_loss)`.
+    #[serde(with = "crate::number")]
+    pub val_perplexity: f64,
+    /// Its standard error.
+    #[serde(with = "crate::number")]
+    pub val_perplexity_se: f64,
+    /// Tokens that were measured.
+    pub val_tokens: u64,
+}
+
+/// A checkpoint.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Saved {
+    /// Step that it holds.
+    pub step: u64,
+    /// When it was complete.
+    pub seconds: f64,
+    /// Its folder, relative to the run's.
+    pub path: String,
+    /// Whether it is the best so far.
+    pub best: bool,
+}
+
+/// Generated text.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// Step after which it was made.
+    pub step: u64,
+    /// When.
+    pub seconds: f64,
+    /// What was given.
+    pub prompt: String,
+    /// What came, without the prompt.
+    pub text: String,
+}
+
+/// A step that was not finite.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Rollback {
+    /// Step that the run went back to.
+    pub step: u64,
+    /// When.
+    pub seconds: f64,
+    /// Step that failed.
+    pub failed_step: u64,
+    /// Position of the loader before the batch that is skipped.
+    pub skipped_cursor: u64,
+    /// Rollbacks without getting past a failing step.
+    pub consecutive: u32,
+    /// What was not finite.
+    pub reason: String,
+}
+
+/// Something to know.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Warning {
+    /// Step after which it came up.
+    pub step: u64,
+    /// When.
+    pub seconds: f64,
+    /// The sentence.
+    pub message: String,
+}
+
+/// End of a session.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Finished {
+    /// Steps made.
+    pub step: u64,
+    /// Seconds used.
+    pub seconds: f64,
+    /// Tokens seen.
+    pub tokens: u64,
+    /// `done`, `interrupted`, `diverged`, ...
+    pub status: String,
+    /// Last validation loss.
+    pub val_loss: Option<f64>,
+    /// Its standard error.
+    pub val_loss_se: Option<f64>,
+    /// In bits a byte.
+    pub val_bpb: Option<f64>,
+    /// Loss of the last step, or a mean over the last ones.
+    pub train_loss: Option<f64>,
+    /// Last checkpoint, relative to the run's folder.
+    pub checkpoint: Option<String>,
+}
+
+impl Event {
+    /// The step after which it happened.
+    pub fn step(&self) -> u64 {
+        match self {
+            Event::Started(e) | Event::Resumed(e) => e.step,
+            Event::Step(e) => e.step,
+            Event::Eval(e) => e.step,
+            Event::Saved(e) => e.step,
+            Event::Sample(e) => e.step,
+            Event::Rollback(e) => e.step,
+            Event::Warning(e) => e.step,
+            Event::Finished(e) => e.step,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,81 @@
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use crate::events::{Eval, Sample, Step};
+
+#[test]
+fn crc_matches_the_published_vectors() {
+    // RFC 3720, B.4
+    assert_eq!(crc::crc32c(&[0; 32]), 0x8a91_36aa);
+    assert_eq!(crc::crc32c(&[0xff; 32]), 0x62a8_ab43);
+    assert_eq!(crc::crc32c(&(0..32).collect::<Vec<u8>>()), 0x46dd_794e);
+    assert_eq!(crc::crc32c(b"123456789"), 0xe306_9283);
+}
+
+/// The first record of any file that TensorFlow writes at wall time 0.
+#[test]
+fn the_version_record_is_framed_byte_for_byte() {
+    let mut event = Message::default();
+    event.bytes(3, b"brain.Event:2");
+    let mut record = Vec::new();
+    frame(&mut record, event.as_bytes());
+    assert_eq!(record[..8], 15u64.to_le_bytes());
+    assert_eq!(&record[12..27], b"\x1a\x0dbrain.Event:2");
+    assert_eq!(record.len(), 8 + 4 + 15 + 4);
+}
+
+#[test]
+fn varints_take_seven_bits_a_byte() {
+    let mut m = Message::default();
+    m.varint(2, 300);
+    m.varint(1, u64::MAX);
+    assert_eq!(m.as_bytes()[..3], [0x10, 0xac, 0x02]);
+    assert_eq!(m.as_bytes().len(), 3 + 1 + 10);
+}
+
+/// Splits a file into its records, checking both sums.
+fn records(bytes: &[u8]) -> Vec<Vec<u8>> {
+    let mut rest = bytes;
+    let mut all = Vec::new();
+    while !rest.is_empty() {
+        let length = u64::from_le_bytes(rest[..8].try_into().unwrap()) as usize;
+        assert_eq!(rest[8..12], crc::masked(&rest[..8]).to_le_bytes());
+        let data = &rest[12..12 + length];
+        assert_eq!(rest[12 + length..16 + length], crc::masked(data).to_le_bytes());
+        all.push(data.to_vec());
+        rest = &rest[16 + length..];
+    }
+    all
+}
+
+fn contains(data: &[u8], part: &[u8]) -> bool {
+    data.windows(part.len()).any(|w| w == part)
+}
+
+#[test]
+fn events_become_records_under_their_tags() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut board = TensorBoard::create(dir.path(), 1000.5, "a host", 7).unwrap();
+    board.record(1001.0, &Event::Step(Step { step: 3, loss: 2.5, ..Step::default() })).unwrap();
+    board.record(1002.0, &Event::Eval(Eval { step: 3, val_loss: 2.25, val_bpb: Some(1.5), ..Eval::default() })).unwrap();
+    board.record(1003.0, &Event::Sample(Sample { step: 3, text: "hello".into(), ..Sample::default() })).unwrap();
+    let bytes = std::fs::read(dir.path().join("events.out.tfevents.0000001000.a_host.7")).unwrap();
+    let records = records(&bytes);
+    assert_eq!(records.len(), 5);
+    assert!(contains(&records[0], b"brain.Event:2"));
+    let mut value = b"train/loss\x15".to_vec();
+    value.extend(2.5f32.to_le_bytes());
+    assert!(contains(&records[1], &value));
+    assert!(contains(&records[1], b"perf/tokens_per_second"));
+    assert!(contains(&records[2], b"val/loss") && contains(&records[3], b"val/bpb"));
+    assert!(contains(&records[4], b"hello"));
+}
+
+#[test]
+fn a_second_session_writes_its_own_file() {
+    let dir = tempfile::tempdir().unwrap();
+    for _ in 0..3 {
+        TensorBoard::create(dir.path(), 1000.0, "h", 1).unwrap();
+    }
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 3);
+}
