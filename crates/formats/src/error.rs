@@ -70,7 +70,7 @@ pub enum FormatError {
 
 impl FormatError {
     /// Exit code of a program that ends with this error: 65 bad data, 66 input missing, 73 cannot create, 74 I/O.
-    pub fn exit_code(&self) -> i32 {
+    pub fn exit_code(&self) -> u8 {
         match self {
             FormatError::Bad { .. } | FormatError::Unsupported { .. } | FormatError::Inexpressible { .. } => 65,
             FormatError::Missing { .. } => 66,
