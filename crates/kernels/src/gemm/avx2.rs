@@ -1,5 +1,7 @@
 //! AVX2 and FMA: tiles of 6 x 16 (12 accumulators, two panel vectors, one broadcast).
 #![allow(unsafe_code)]
+// Constant indices keep the accumulators in registers.
+#![allow(clippy::needless_range_loop)]
 
 use std::arch::x86_64::*;
 

@@ -1,6 +1,8 @@
 //! AVX-512: tiles of 8 x 48 (24 accumulators, 3 panel vectors). A panel row is three vectors; a narrow tile at the
 //! right edge uses the kernel of one or two.
 #![allow(unsafe_code)]
+// Constant indices keep the accumulators in registers.
+#![allow(clippy::needless_range_loop)]
 
 use std::arch::x86_64::*;
 
@@ -10,7 +12,7 @@ use super::pack::copy;
 const MR: usize = 8;
 const NR: usize = 48;
 /// Rows of the panel that are fetched ahead of use: about the latency of the second-level cache.
-const AHEAD: usize = 8;
+const AHEAD: usize = 16;
 
 pub(super) static MICRO: Micro = Micro {
     rows: MR,

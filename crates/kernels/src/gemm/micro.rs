@@ -38,10 +38,10 @@ pub(super) struct Micro {
     /// # Safety
     /// As for `tile`.
     pub pack_transposed: unsafe fn(*const f32, usize, usize, usize, *mut f32),
-    /// Copies `rows` floats: one step of a panel of the broadcast operand.
-    pub copy_rows: unsafe fn(*const f32, *mut f32),
-    /// Copies `cols` floats: one step of a panel of the packed operand.
-    pub copy_cols: unsafe fn(*const f32, *mut f32),
+    /// Copies steps of a panel of the broadcast operand: (source, stride, steps, target).
+    pub copy_rows: unsafe fn(*const f32, usize, usize, *mut f32),
+    /// The same of the packed operand.
+    pub copy_cols: unsafe fn(*const f32, usize, usize, *mut f32),
 }
 
 /// Stores an accumulator tile [MR, NR] through memory: the edges and transposed tiles of the narrow kernels.

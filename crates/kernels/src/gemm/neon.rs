@@ -1,5 +1,7 @@
 //! NEON: tiles of 8 x 12 (24 accumulators, three panel vectors, two vectors of the broadcast operand).
 #![allow(unsafe_code)]
+// Constant indices keep the accumulators in registers.
+#![allow(clippy::needless_range_loop)]
 
 use std::arch::aarch64::*;
 

@@ -5,6 +5,11 @@ use super::micro::Micro;
 use super::{MatRef, drive::Blocks};
 use crate::pool::Shareable;
 
+/// Steps of k that are copied at a time.
+const STEPS: usize = 16;
+/// Elements of a source row that one task copies: most of the first-level cache over `STEPS` rows.
+const ROW: usize = 256;
+
 /// One operand as `len` vectors of length k: the rows of a, or the columns of b.
 #[derive(Clone, Copy)]
 pub(super) struct Operand {
@@ -42,8 +47,7 @@ pub(super) struct Panels {
     pub start: usize,
     pub len: usize,
     pub width: usize,
-    /// Copies one step of k of a whole panel.
-    copy: unsafe fn(*const f32, *mut f32),
+    copy: unsafe fn(*const f32, usize, usize, *mut f32),
     transpose: unsafe fn(*const f32, usize, usize, usize, *mut f32),
 }
 
@@ -64,9 +68,9 @@ impl Panels {
         self.len.div_ceil(self.width)
     }
 
-    /// Panels that one task packs: enough for whole cache lines of the source, few enough for its write streams.
+    /// Panels that one task packs.
     fn group(&self) -> usize {
-        (192 / self.width).clamp(1, 8)
+        (ROW / self.width).max(1)
     }
 
     /// Tasks that pack this part over `blocks` blocks of k.
@@ -108,19 +112,20 @@ impl Panels {
         }
     }
 
+    /// A few steps at a time of all panels: each source row is read along, and few pages are open at once.
     unsafe fn copy(&self, first: usize, last: usize, block: Block) {
-        for k in 0..block.depth {
+        for step in (0..block.depth).step_by(STEPS) {
             for p in first..last {
                 let cols = (self.len - p * self.width).min(self.width);
-                // SAFETY: as in `turn`; the copy of a whole panel is used only where all its vectors exist.
+                let steps = STEPS.min(block.depth - step);
+                // SAFETY: as in `turn`; the copy of whole panels is used only where all their vectors exist.
                 unsafe {
-                    let source = self.operand.at(self.start + p * self.width, block.start + k);
-                    let target = self.panel(p, block).add(k * self.width);
+                    let source = self.operand.at(self.start + p * self.width, block.start + step);
+                    let target = self.panel(p, block).add(step * self.width);
                     if cols == self.width {
-                        (self.copy)(source, target);
+                        (self.copy)(source, self.operand.stride, steps, target);
                     } else {
-                        std::ptr::copy_nonoverlapping(source, target, cols);
-                        std::ptr::write_bytes(target.add(cols), 0, self.width - cols);
+                        copy_padded(source, self.operand.stride, cols, steps, target, self.width);
                     }
                 }
             }
@@ -136,11 +141,25 @@ pub(super) struct Block {
     pub depth: usize,
 }
 
-/// Copies one step of a panel of `W`.
+/// Copies `steps` steps of a panel of `W` from rows `stride` apart.
 ///
 /// # Safety
-/// Both pointers are valid for `W` floats and do not overlap.
-pub(super) unsafe fn copy<const W: usize>(source: *const f32, target: *mut f32) {
-    // SAFETY: the caller's promise.
-    unsafe { std::ptr::copy_nonoverlapping(source, target, W) }
+/// Both pointers are valid for their rows and do not overlap.
+pub(super) unsafe fn copy<const W: usize>(source: *const f32, stride: usize, steps: usize, target: *mut f32) {
+    for k in 0..steps {
+        // SAFETY: the caller's promise.
+        unsafe { std::ptr::copy_nonoverlapping(source.add(k * stride), target.add(k * W), W) }
+    }
+}
+
+/// [`copy`] of the last panel: `cols` vectors, then zeros.
+unsafe fn copy_padded(source: *const f32, stride: usize, cols: usize, steps: usize, target: *mut f32, width: usize) {
+    for k in 0..steps {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let target = target.add(k * width);
+            std::ptr::copy_nonoverlapping(source.add(k * stride), target, cols);
+            std::ptr::write_bytes(target.add(cols), 0, width - cols);
+        }
+    }
 }

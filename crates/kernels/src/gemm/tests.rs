@@ -126,7 +126,7 @@ fn several_blocks_of_k() {
 fn several_passes() {
     let mut cases = Vec::new();
     all_forms(11, 70, 5000, &mut cases);
-    for (m, n, k) in [(300, 4801, 513), (4803, 300, 513), (2100, 60, 600)] {
+    for (m, n, k) in [(20, 4801, 513), (4803, 20, 513), (2100, 30, 600)] {
         for form in 0..4 {
             let (a_transposed, b_transposed) = (form & 1 != 0, form & 2 != 0);
             cases.push(Case { m, n, k, a_transposed, b_transposed, gap: 0, accumulate: form == 3 });
