@@ -1,1 +1,52 @@
-fn main() {}
+//! `autoane`: parse, dispatch, exit code.
+
+mod cli;
+mod cmd;
+mod config;
+mod exit;
+mod out;
+
+use std::process::ExitCode;
+
+use cli::{Cli, Verb};
+use out::Out;
+
+fn main() -> ExitCode {
+    exit::install_panic_hook();
+    let cli = match cli::parse(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // help and version go to stdout with code 0, everything else to stderr with 2; a closed pipe is no error
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { exit::USAGE } else { 0 });
+        }
+    };
+    let out = Out::new(cli.global.json, cli.global.quiet, cli.global.verbose);
+    match std::panic::catch_unwind(|| run(cli, out)) {
+        Ok(Ok(code)) => ExitCode::from(code),
+        Ok(Err(error)) if exit::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Ok(Err(error)) => {
+            out::to_stderr(&format!("error: {error:#}"));
+            ExitCode::from(exit::code_of(&error))
+        }
+        Err(_) => ExitCode::from(exit::INTERNAL),
+    }
+}
+
+/// Does what was asked; gives the exit code of a verb that ended without an error.
+fn run(cli: Cli, out: Out) -> anyhow::Result<u8> {
+    match cli.verb {
+        Verb::Train(args) => return cmd::train::run(&args, out),
+        Verb::Generate(args) => cmd::generate::run(&args, out)?,
+        Verb::Eval(args) => cmd::eval::run(&args, out)?,
+        Verb::Logits(args) => cmd::logits::run(&args, out)?,
+        Verb::Convert(args) => cmd::convert::run(&args, out)?,
+        Verb::Inspect(args) => cmd::inspect::run(&args, out)?,
+        Verb::Data(verb) => cmd::data::run(&verb, out)?,
+        Verb::Models => cmd::models::run(out)?,
+        Verb::Bench(args) => cmd::bench::run(&args, out)?,
+        Verb::Doctor(args) => cmd::doctor::run(&args, out)?,
+        Verb::Completions(args) => cmd::completions::run(&args, out)?,
+    }
+    Ok(0)
+}

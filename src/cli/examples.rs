@@ -1,0 +1,74 @@
+//! The examples that end every help text.
+
+pub const MAIN: &str = "Examples:
+  autoane train                        train for two minutes on built-in stories, then read what it writes
+  autoane models                       the presets and what they cost
+  autoane doctor                       this machine, and what will be used of it";
+
+pub const TRAIN: &str = "Examples:
+  autoane train
+  autoane train stories-4m --max-time 5m
+  autoane train smollm2-135m --data text.jsonl --max-time 10m
+  autoane train path/to/hf-dir --data my.txt --steps 500 --learning-rate 5e-5
+  autoane train --config recipe.toml --dry-run
+  autoane train --resume runs/NAME
+
+Every flag can also be set by an environment variable (--learning-rate by AUTOANE_LEARNING_RATE) or in the file of
+--config (learning-rate = 1e-3). A flag wins over the environment, that over the file, that over a checkpoint's
+settings, those over the preset's. --max-time, --steps and --tokens: whichever is reached first ends the run.";
+
+pub const GENERATE: &str = "Examples:
+  autoane generate runs/NAME --prompt \"Once upon a time\"
+  autoane generate path/to/hf-dir --prompt \"The sea\" --temperature 0 --max-tokens 50";
+
+pub const EVAL: &str = "Examples:
+  autoane eval runs/NAME --data stories
+  autoane eval path/to/hf-dir --data my.txt --val-fraction 1 --json";
+
+pub const LOGITS: &str = "Examples:
+  autoane logits path/to/hf-dir --tokens 1,2,3 --out logits.npy";
+
+pub const CONVERT: &str = "Examples:
+  autoane convert runs/NAME/checkpoints/best my-model
+  autoane convert path/to/hf-dir half --dtype bf16";
+
+pub const INSPECT: &str = "Examples:
+  autoane inspect runs/NAME
+  autoane inspect path/to/hf-dir --json";
+
+pub const DATA: &str = "Examples:
+  autoane data stories --stories 5
+  autoane data tokenize my.txt --out prepared
+  autoane data inspect prepared";
+
+pub const DATA_STORIES: &str = "Examples:
+  autoane data stories --stories 3 --seed 7
+  autoane data stories --stories 100000 --out stories.txt";
+
+pub const DATA_DOWNLOAD: &str = "Examples:
+  autoane data download tinystories --out data";
+
+pub const DATA_TOKENIZE: &str = "Examples:
+  autoane data tokenize my.txt --out prepared
+  autoane data tokenize folder-of-jsonl --tokenizer path/to/tokenizer.json --out prepared";
+
+pub const DATA_INSPECT: &str = "Examples:
+  autoane data inspect prepared
+  autoane data inspect tokens.bin --vocab-size 32000";
+
+pub const MODELS: &str = "Examples:
+  autoane models
+  autoane models --json";
+
+pub const BENCH: &str = "Examples:
+  autoane bench
+  autoane bench stories-4m --threads 1 --json";
+
+pub const DOCTOR: &str = "Examples:
+  autoane doctor
+  autoane doctor --json";
+
+pub const COMPLETIONS: &str = "Examples:
+  autoane completions bash > ~/.local/share/bash-completion/completions/autoane
+  autoane completions zsh > ~/.zfunc/_autoane
+  autoane completions fish > ~/.config/fish/completions/autoane.fish";

@@ -1,0 +1,291 @@
+//! Arguments of the verbs other than `train`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use crate::config::{integer, real, size};
+
+/// How a machine is used: shared by the verbs that compute.
+#[derive(Clone, Debug, Default, Args)]
+pub struct MachineArgs {
+    /// Worker threads [default: all]
+    #[arg(long, value_name = "N", env = "AUTOANE_THREADS", value_parser = threads)]
+    pub threads: Option<usize>,
+    /// Instruction set of the kernels: auto, scalar, avx2, avx512, neon
+    #[arg(long, value_name = "NAME", env = "AUTOANE_ISA", default_value = "auto", value_parser = clap::builder::PossibleValuesParser::new(crate::config::IsaChoice::NAMES))]
+    pub isa: String,
+}
+
+/// `generate MODEL --prompt TEXT`
+#[derive(Clone, Debug, Args)]
+pub struct GenerateArgs {
+    /// Model folder or a run's checkpoint
+    pub model: PathBuf,
+    /// Text to continue
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub prompt: String,
+    /// Longest continuation, in tokens
+    #[arg(long, value_name = "N", default_value = "256", value_parser = positive_size)]
+    pub max_tokens: usize,
+    /// Softmax temperature; 0 takes the likeliest token
+    #[arg(long, value_name = "T", default_value = "0.8", allow_negative_numbers = true, value_parser = temperature)]
+    pub temperature: f32,
+    /// Sample among the K likeliest tokens; 0: all
+    #[arg(long, value_name = "K", default_value = "0", value_parser = any_size)]
+    pub top_k: usize,
+    /// Sample among the likeliest tokens of this total probability
+    #[arg(long, value_name = "P", default_value = "0.95", allow_negative_numbers = true, value_parser = probability)]
+    pub top_p: f32,
+    /// Leave out tokens below this share of the likeliest one's probability
+    #[arg(long, value_name = "P", default_value = "0", allow_negative_numbers = true, value_parser = probability)]
+    pub min_p: f32,
+    /// Seed of the sampling
+    #[arg(long, value_name = "N", default_value = "42", value_parser = seed)]
+    pub seed: u64,
+    /// Tokenizer: tokenizer.json or a folder with one [default: the model's]
+    #[arg(long, value_name = "PATH")]
+    pub tokenizer: Option<PathBuf>,
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
+/// `eval MODEL --data D`
+#[derive(Clone, Debug, Args)]
+pub struct EvalArgs {
+    /// Model folder or a run's checkpoint
+    pub model: PathBuf,
+    /// stories, tinystories, a text or JSONL file or folder, a token file or a prepared folder
+    #[arg(long, value_name = "DATA", default_value = "stories")]
+    pub data: String,
+    /// Tokenizer: tokenizer.json or a folder with one [default: the model's]
+    #[arg(long, value_name = "PATH")]
+    pub tokenizer: Option<PathBuf>,
+    /// Share at the end of the data that is read; 1 reads all of it
+    #[arg(long, value_name = "F", default_value = "0.1", allow_negative_numbers = true, value_parser = fraction)]
+    pub val_fraction: f64,
+    /// Most tokens to read, in evenly spaced windows
+    #[arg(long, value_name = "N", default_value = "32768", value_parser = positive_size)]
+    pub val_tokens: usize,
+    /// Tokens a window [default: 256, or the run's]
+    #[arg(long, value_name = "N", value_parser = positive_size)]
+    pub seq_len: Option<usize>,
+    /// Windows a pass
+    #[arg(long, value_name = "N", default_value = "8", value_parser = positive_size)]
+    pub batch_size: usize,
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
+/// `logits MODEL --tokens 1,2,3 --out FILE.npy`
+#[derive(Clone, Debug, Args)]
+pub struct LogitsArgs {
+    /// Model folder or a run's checkpoint
+    pub model: PathBuf,
+    /// Token ids
+    #[arg(long, value_name = "ID,ID,...", required = true, value_delimiter = ',', value_parser = token)]
+    pub tokens: Vec<u32>,
+    /// File for the f32 array [tokens, vocab]
+    #[arg(long, value_name = "FILE.npy")]
+    pub out: PathBuf,
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
+/// `convert IN OUT`
+#[derive(Clone, Debug, Args)]
+pub struct ConvertArgs {
+    /// Model folder or a run's checkpoint
+    pub input: PathBuf,
+    /// Folder to write; must not exist yet
+    pub output: PathBuf,
+    /// Format to write
+    #[arg(long, value_name = "FORMAT", default_value = "hf")]
+    pub to: ConvertTo,
+    /// Type of the weights
+    #[arg(long, value_name = "TYPE", default_value = "f32")]
+    pub dtype: DtypeArg,
+}
+
+/// Formats that can be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ConvertTo {
+    /// Hugging Face folder
+    Hf,
+}
+
+/// Types of weights that can be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DtypeArg {
+    /// 32 bits
+    F32,
+    /// 16 bits, IEEE half
+    F16,
+    /// 16 bits, bfloat
+    Bf16,
+}
+
+/// `inspect FILE`
+#[derive(Clone, Debug, Args)]
+pub struct InspectArgs {
+    /// Model folder, safetensors file, checkpoint, run folder, token file, prepared folder or tokenizer.json
+    pub path: PathBuf,
+}
+
+/// `data ...`
+#[derive(Clone, Debug, Subcommand)]
+pub enum DataVerb {
+    /// Write stories of the built-in corpus as text
+    #[command(after_help = super::examples::DATA_STORIES)]
+    Stories(StoriesArgs),
+    /// Fetch a published data set
+    #[command(after_help = super::examples::DATA_DOWNLOAD)]
+    Download(DownloadArgs),
+    /// Turn text or JSONL into a folder of tokens
+    #[command(after_help = super::examples::DATA_TOKENIZE)]
+    Tokenize(TokenizeArgs),
+    /// Explain a token file or prepared folder
+    #[command(after_help = super::examples::DATA_INSPECT)]
+    Inspect(DataInspectArgs),
+}
+
+/// `data stories`
+#[derive(Clone, Debug, Args)]
+pub struct StoriesArgs {
+    /// Number of stories
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = positive_size)]
+    pub stories: usize,
+    /// Seed of the corpus
+    #[arg(long, value_name = "N", default_value = "42", value_parser = seed)]
+    pub seed: u64,
+    /// File to write [default: stdout]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// `data download NAME`
+#[derive(Clone, Debug, Args)]
+pub struct DownloadArgs {
+    /// Data set
+    pub name: DataSetName,
+    /// Folder for it
+    #[arg(long, value_name = "DIR", default_value = "data")]
+    pub out: PathBuf,
+}
+
+/// Published data sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DataSetName {
+    /// TinyStories (Eldan and Li, 2023)
+    Tinystories,
+}
+
+/// `data tokenize IN`
+#[derive(Clone, Debug, Args)]
+pub struct TokenizeArgs {
+    /// stories, or a .txt/.jsonl file or folder
+    pub input: String,
+    /// Folder to write
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Tokenizer: tokenizer.json or a folder with one [default: trained on the data]
+    #[arg(long, value_name = "PATH")]
+    pub tokenizer: Option<PathBuf>,
+    /// Ids of the tokenizer that is trained on the data
+    #[arg(long, value_name = "N", default_value = "4096", value_parser = vocabulary, conflicts_with = "tokenizer")]
+    pub vocab_size: usize,
+    /// Worker threads [default: all]
+    #[arg(long, value_name = "N", env = "AUTOANE_THREADS", value_parser = threads)]
+    pub threads: Option<usize>,
+}
+
+/// `data inspect PATH`
+#[derive(Clone, Debug, Args)]
+pub struct DataInspectArgs {
+    /// Token file or prepared folder
+    pub path: PathBuf,
+    /// Ids of the vocabulary of a raw token file: larger ones are an error
+    #[arg(long, value_name = "N", value_parser = vocabulary)]
+    pub vocab_size: Option<usize>,
+    /// Tokenizer that shows the first tokens as text
+    #[arg(long, value_name = "PATH")]
+    pub tokenizer: Option<PathBuf>,
+}
+
+/// `bench [MODEL]`
+#[derive(Clone, Debug, Args)]
+pub struct BenchArgs {
+    /// Preset or model folder
+    #[arg(default_value = "stories-36m")]
+    pub model: String,
+    /// Tokens a window [default: the preset's]
+    #[arg(long, value_name = "N", value_parser = positive_size)]
+    pub seq_len: Option<usize>,
+    /// Windows a pass [default: the preset's]
+    #[arg(long, value_name = "N", value_parser = positive_size)]
+    pub batch_size: Option<usize>,
+    /// Ids of the classifier [default: the preset's]
+    #[arg(long, value_name = "N", value_parser = vocabulary)]
+    pub vocab_size: Option<usize>,
+    /// Update rule
+    #[arg(long, value_name = "NAME", default_value = "adamw", value_parser = clap::builder::PossibleValuesParser::new(crate::config::OptimizerKind::NAMES))]
+    pub optimizer: String,
+    /// Time to measure for, after the machine's ceilings
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = crate::config::duration)]
+    pub max_time: std::time::Duration,
+    /// Recompute activations in the backward pass
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", hide_default_value = true, hide_possible_values = true)]
+    pub recompute: bool,
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
+/// `completions SHELL`
+#[derive(Clone, Debug, Args)]
+pub struct CompletionsArgs {
+    /// Shell
+    pub shell: clap_complete::Shell,
+}
+
+fn positive_size(text: &str) -> Result<usize, String> {
+    size(text, 1, 1 << 40)
+}
+
+fn any_size(text: &str) -> Result<usize, String> {
+    size(text, 0, 1 << 40)
+}
+
+fn vocabulary(text: &str) -> Result<usize, String> {
+    size(text, 2, 1 << 24)
+}
+
+fn threads(text: &str) -> Result<usize, String> {
+    size(text, 1, 1024)
+}
+
+fn seed(text: &str) -> Result<u64, String> {
+    integer(text, 0, i64::MAX as u64)
+}
+
+fn token(text: &str) -> Result<u32, String> {
+    size(text.trim(), 0, (1 << 24) - 1).map(|v| v as u32)
+}
+
+fn temperature(text: &str) -> Result<f32, String> {
+    real(text, 0.0, 100.0).map(|v| v as f32)
+}
+
+fn probability(text: &str) -> Result<f32, String> {
+    real(text, 0.0, 1.0).map(|v| v as f32)
+}
+
+fn fraction(text: &str) -> Result<f64, String> {
+    real(text, 0.0, 1.0).and_then(|v| if v > 0.0 { Ok(v) } else { Err("found `0`, expected a share above 0".into()) })
+}
+
+/// `doctor`
+#[derive(Clone, Debug, Args)]
+pub struct DoctorArgs {
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}

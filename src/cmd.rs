@@ -1,0 +1,13 @@
+//! One verb a file.
+
+pub mod bench;
+pub mod completions;
+pub mod convert;
+pub mod data;
+pub mod doctor;
+pub mod eval;
+pub mod generate;
+pub mod inspect;
+pub mod logits;
+pub mod models;
+pub mod train;

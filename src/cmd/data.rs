@@ -1,0 +1,9 @@
+//! `autoane data`.
+
+use crate::cli::DataVerb;
+use crate::out::Out;
+
+/// Not connected yet.
+pub fn run(_args: &DataVerb, _out: Out) -> anyhow::Result<()> {
+    anyhow::bail!("not connected yet")
+}

@@ -1,0 +1,161 @@
+//! From what was typed to a run's configuration: layers, their order, the rules between settings, and how it is shown.
+//!
+//! [`SETTINGS`] is the one list: flags of `train`, `AUTOANE_...` variables, keys of a `--config` file, the table of
+//! `--dry-run` and `config.resolved.toml` are all read from it.
+
+mod file;
+mod layers;
+mod model;
+mod resolve;
+mod rules;
+mod settings;
+mod show;
+mod values;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use file::RESOLVED_FILE;
+pub use layers::{Given, Origin};
+pub use model::{ModelChoice, free_run_folder, nearest};
+pub use resolve::{Resolved, Sources};
+pub use settings::{SETTINGS, Setting, setting};
+pub use values::{
+    DataOrder, Device, Every, IsaChoice, Method, OptimizerKind, Packing, Schedule, Warmup, duration, integer, positive, real,
+    single, size,
+};
+
+/// Vocabulary of a tokenizer that is trained on the data when `--vocab-size` is not given.
+pub const TRAINED_VOCAB: usize = 4096;
+
+/// Budget of a run when none is given.
+pub const DEFAULT_TIME: Duration = Duration::from_secs(120);
+
+/// Everything that decides a training run. [`Default`] holds the built-in defaults.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainConfig {
+    /// `auto`, a preset, or the path of a model.
+    pub model: String,
+    /// A `config.json` in the form of Hugging Face that gives the shape of a new model.
+    pub model_config: Option<PathBuf>,
+    /// `stories`, `tinystories`, or a path.
+    pub data: String,
+    /// `tokenizer.json` or a folder with one; otherwise the model's or prepared data's, else trained on the data.
+    pub tokenizer: Option<PathBuf>,
+    /// Ids of a raw token file, or of the tokenizer trained on the data ([`TRAINED_VOCAB`] when not given).
+    pub vocab_size: Option<usize>,
+    /// Run folder.
+    pub out: Option<PathBuf>,
+    /// Budget in optimizer steps.
+    pub steps: Option<u64>,
+    /// Budget in training tokens.
+    pub tokens: Option<u64>,
+    /// Budget in wall time.
+    pub max_time: Option<Duration>,
+    /// Tokens a window.
+    pub seq_len: usize,
+    /// Windows a pass.
+    pub batch_size: usize,
+    /// Passes an optimizer step.
+    pub accumulate: usize,
+    /// Peak learning rate.
+    pub learning_rate: f32,
+    /// Its course over the budget.
+    pub schedule: Schedule,
+    /// Its rise at the start.
+    pub warmup: Warmup,
+    /// Last learning rate / peak.
+    pub min_lr_ratio: f32,
+    /// Update rule.
+    pub optimizer: OptimizerKind,
+    /// Decoupled weight decay of matrices.
+    pub weight_decay: f32,
+    /// Decay of Adam's first moment.
+    pub beta1: f32,
+    /// Decay of Adam's second moment.
+    pub beta2: f32,
+    /// Largest gradient norm; 0 does not clip.
+    pub clip_norm: f32,
+    /// Momentum of Muon and SGD.
+    pub momentum: f32,
+    /// Gradient estimator.
+    pub method: Method,
+    /// Where the arithmetic runs.
+    pub device: Device,
+    /// Classify over the ids that occur only.
+    pub compact_vocab: bool,
+    /// Order of the training windows.
+    pub data_order: DataOrder,
+    /// Share of the tokens that is held out.
+    pub val_fraction: f64,
+    /// Tokens of the fixed validation windows.
+    pub val_tokens: usize,
+    /// How windows are cut.
+    pub packing: Packing,
+    /// When to evaluate.
+    pub eval_every: Every,
+    /// When to save a checkpoint.
+    pub save_every: Every,
+    /// Checkpoints that are kept beside the best and the last.
+    pub keep: usize,
+    /// When to write a sample of text.
+    pub sample_every: Every,
+    /// Seed of weights, data order and samples.
+    pub seed: u64,
+    /// Worker threads; all of them when `None`.
+    pub threads: Option<usize>,
+    /// Recompute activations in the backward pass: less memory, more time.
+    pub recompute: bool,
+    /// Factor on both branches of every block; the model's when `None`.
+    pub residual_scale: Option<f32>,
+    /// Stop after so many evaluations without an improvement beyond the standard error.
+    pub early_stop: Option<usize>,
+    /// Instruction set of the kernels.
+    pub isa: IsaChoice,
+}
+
+impl Default for TrainConfig {
+    fn default() -> TrainConfig {
+        TrainConfig {
+            model: "auto".into(),
+            model_config: None,
+            data: "stories".into(),
+            tokenizer: None,
+            vocab_size: None,
+            out: None,
+            steps: None,
+            tokens: None,
+            max_time: None,
+            seq_len: 256,
+            batch_size: 8,
+            accumulate: 1,
+            learning_rate: 1e-3,
+            schedule: Schedule::Cosine,
+            warmup: Warmup::Percent(5.0),
+            min_lr_ratio: 0.1,
+            optimizer: OptimizerKind::Adamw,
+            weight_decay: 0.1,
+            beta1: 0.9,
+            beta2: 0.95,
+            clip_norm: 1.0,
+            momentum: 0.0,
+            method: Method::Backprop,
+            device: Device::Cpu,
+            compact_vocab: true,
+            data_order: DataOrder::Shuffled,
+            val_fraction: 0.1,
+            val_tokens: 32_768,
+            packing: Packing::Stream,
+            eval_every: Every::Time(Duration::from_secs(30)),
+            save_every: Every::Time(Duration::from_secs(120)),
+            keep: 2,
+            sample_every: Every::Time(Duration::from_secs(60)),
+            seed: 42,
+            threads: None,
+            recompute: false,
+            residual_scale: None,
+            early_stop: None,
+            isa: IsaChoice::Auto,
+        }
+    }
+}

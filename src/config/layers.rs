@@ -1,0 +1,171 @@
+//! Where values come from: one [`Given`] is the text of one setting with its origin; a layer is a list of them.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::{SETTINGS, Setting, TrainConfig, nearest};
+use crate::exit::usage;
+
+/// Who gave a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Settled by the program while it runs, for this reason.
+    Decided(String),
+    /// Typed.
+    Flag,
+    /// This environment variable.
+    Variable(String),
+    /// This line of a `--config` file.
+    File(PathBuf, usize),
+    /// The configuration of the run that is continued.
+    Run(PathBuf),
+    /// The configuration stored in the checkpoint that is trained further.
+    Checkpoint(PathBuf),
+    /// The preset of this name.
+    Preset(String),
+    /// Built in; says for what, if not for everything.
+    Default(String),
+}
+
+impl Origin {
+    /// Whether a person asked for the value in this very command.
+    pub fn is_explicit(&self) -> bool {
+        matches!(self, Origin::Flag | Origin::Variable(_) | Origin::File(..))
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Decided(why) => write!(f, "decided: {why}"),
+            Origin::Flag => write!(f, "flag"),
+            Origin::Variable(name) => write!(f, "environment {name}"),
+            Origin::File(path, line) => write!(f, "{}:{line}", path.display()),
+            Origin::Run(path) => write!(f, "run {}", path.display()),
+            Origin::Checkpoint(path) => write!(f, "checkpoint {}", path.display()),
+            Origin::Preset(name) => write!(f, "preset {name}"),
+            Origin::Default(what) if what.is_empty() => write!(f, "default"),
+            Origin::Default(what) => write!(f, "default of {what}"),
+        }
+    }
+}
+
+/// The text of one setting, and who gave it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Given {
+    /// Name of the setting.
+    pub key: &'static str,
+    /// Its value as text.
+    pub text: String,
+    /// Who gave it.
+    pub origin: Origin,
+}
+
+impl Given {
+    /// Checked against the setting's own range.
+    ///
+    /// # Errors
+    /// The setting's message, after the place that the value stands in.
+    pub fn checked(setting: &'static Setting, text: String, origin: Origin) -> Result<Given, String> {
+        setting.check(&text).map_err(|why| match &origin {
+            Origin::Flag => format!("--{}: {why}", setting.key),
+            Origin::Variable(name) => format!("{name}: {why}"),
+            _ => format!("{origin}: {}: {why}", setting.key),
+        })?;
+        Ok(Given { key: setting.key, text, origin })
+    }
+}
+
+/// Variables that are read elsewhere.
+const OTHER_VARIABLES: [&str; 2] = ["AUTOANE_SHARED", "AUTOANE_CRASH_AT"];
+
+/// The settings in `AUTOANE_...` variables, and a warning for each such variable that is not a setting.
+///
+/// # Errors
+/// Usage error for a value out of range.
+pub fn from_environment(env: &[(String, String)]) -> anyhow::Result<(Vec<Given>, Vec<String>)> {
+    let (mut given, mut warnings) = (Vec::new(), Vec::new());
+    for (name, text) in env.iter().filter(|(name, _)| name.starts_with("AUTOANE_")) {
+        if OTHER_VARIABLES.contains(&name.as_str()) {
+            continue;
+        }
+        if let Some(setting) = SETTINGS.iter().find(|s| s.variable() == *name) {
+            given.push(Given::checked(setting, text.clone(), Origin::Variable(name.clone())).map_err(usage)?);
+            continue;
+        }
+        let known: Vec<String> = SETTINGS.iter().map(Setting::variable).collect();
+        let hint = nearest(name, known.iter().map(String::as_str)).map_or_else(String::new, |n| format!("; did you mean {n}?"));
+        warnings.push(format!("the environment variable {name} is not a setting and is ignored{hint}"));
+    }
+    Ok((given, warnings))
+}
+
+/// What a preset says.
+pub fn from_preset(preset: &model::Preset) -> Vec<Given> {
+    let config = TrainConfig {
+        seq_len: preset.seq_len,
+        batch_size: preset.batch_size,
+        learning_rate: preset.learning_rate,
+        ..TrainConfig::default()
+    };
+    let keys = ["seq-len", "batch-size", "learning-rate"];
+    from_config(&config, &keys, Origin::Preset(preset.name.to_owned()))
+}
+
+/// What an optimizer needs other than the built-in defaults. A preset's learning rate is that of AdamW, which Muon
+/// shares by its scaling of the update; plain gradient descent needs a larger one.
+pub fn from_optimizer(kind: super::OptimizerKind) -> Vec<Given> {
+    let origin = Origin::Default(kind.name().to_owned());
+    let with = |config: &TrainConfig, keys: &[&'static str]| from_config(config, keys, origin.clone());
+    match kind {
+        super::OptimizerKind::Adamw => Vec::new(),
+        super::OptimizerKind::Muon => with(&TrainConfig { momentum: 0.95, ..TrainConfig::default() }, &["momentum"]),
+        super::OptimizerKind::Sgd => with(&TrainConfig { learning_rate: 0.1, ..TrainConfig::default() }, &["learning-rate"]),
+    }
+}
+
+/// Built-in defaults for a model that already knows something.
+pub fn from_pretrained() -> Vec<Given> {
+    let config = TrainConfig { learning_rate: 1e-4, batch_size: 4, ..TrainConfig::default() };
+    from_config(&config, &["learning-rate", "batch-size"], Origin::Default("a pretrained model".to_owned()))
+}
+
+fn from_config(config: &TrainConfig, keys: &[&str], origin: Origin) -> Vec<Given> {
+    let chosen = SETTINGS.iter().filter(|s| keys.contains(&s.key));
+    chosen.map(|s| Given { key: s.key, text: plain((s.get)(config)), origin: origin.clone() }).collect()
+}
+
+/// The text of a shown value.
+pub fn plain(value: serde_json::Value) -> String {
+    match value {
+        serde_json::Value::String(text) => text,
+        other => other.to_string(),
+    }
+}
+
+/// Settings that do not pass from a checkpoint to the next training of its model.
+const OF_ONE_RUN: [&str; 12] = [
+    "model",
+    "model-config",
+    "data",
+    "tokenizer",
+    "vocab-size",
+    "out",
+    "steps",
+    "tokens",
+    "max-time",
+    "threads",
+    "isa",
+    "residual-scale",
+];
+
+/// The settings stored in a checkpoint, if `model` is one of ours.
+///
+/// # Errors
+/// A stored configuration that cannot be read.
+pub fn from_checkpoint(model: &Path) -> anyhow::Result<Vec<Given>> {
+    let places = [model.join("trainer").join(super::RESOLVED_FILE), model.join(super::RESOLVED_FILE)];
+    let Some(path) = places.into_iter().find(|p| p.is_file()) else { return Ok(Vec::new()) };
+    let stored = super::file::read_stored(&path, |_| Origin::Checkpoint(model.to_path_buf()))?;
+    Ok(stored.into_iter().filter(|g| !OF_ONE_RUN.contains(&g.key)).collect())
+}

@@ -1,0 +1,96 @@
+//! The rules between settings: one table, checked before any work. Ranges of single settings are in their readers.
+
+use super::layers::plain;
+use super::{DataOrder, Every, OptimizerKind, Packing, Resolved, SETTINGS, Schedule, TrainConfig};
+use crate::exit::usage;
+
+/// A combination that has no meaning.
+struct Rule {
+    /// Whether the configuration breaks it.
+    broken: fn(&Resolved) -> bool,
+    /// What cannot be together, why, and what to do.
+    message: &'static str,
+}
+
+const RULES: &[Rule] = &[
+    Rule {
+        broken: |r| r.config.model_config.is_some() && r.is_explicit("model-config") && r.is_explicit("model"),
+        message: "--model-config gives the shape of a new model and cannot stand beside --model: leave one out",
+    },
+    Rule {
+        broken: |r| r.config.optimizer == OptimizerKind::Adamw && r.is_explicit("momentum"),
+        message: "--momentum has no effect with --optimizer adamw: use --beta1, or --optimizer muon or sgd",
+    },
+    Rule {
+        broken: |r| r.config.optimizer == OptimizerKind::Sgd && (r.is_explicit("beta1") || r.is_explicit("beta2")),
+        message: "--beta1 and --beta2 have no effect with --optimizer sgd: use --momentum, or --optimizer adamw",
+    },
+    Rule {
+        broken: |r| r.config.schedule == Schedule::Constant && r.is_explicit("min-lr-ratio"),
+        message: "--min-lr-ratio has no effect with --schedule constant: use cosine, wsd or linear",
+    },
+    Rule {
+        broken: |r| r.config.val_fraction == 0.0 && r.is_explicit("eval-every") && r.config.eval_every != Every::Never,
+        message: "--eval-every has nothing to evaluate with --val-fraction 0",
+    },
+    Rule {
+        broken: |r| r.config.val_fraction == 0.0 && r.is_explicit("val-tokens"),
+        message: "--val-tokens has no effect with --val-fraction 0",
+    },
+    Rule {
+        broken: |r| r.config.early_stop.is_some() && (r.config.val_fraction == 0.0 || r.config.eval_every == Every::Never),
+        message: "--early-stop needs evaluations: --val-fraction above 0 and --eval-every other than never",
+    },
+    Rule {
+        broken: |r| r.config.packing == Packing::Documents && r.config.data_order == DataOrder::Sequential,
+        message: "--data-order sequential reads window k at token k x seq-len, which --packing documents does not cut: leave one out",
+    },
+    Rule {
+        broken: |r| step_tokens(&r.config).is_none(),
+        message: "seq-len x batch-size x accumulate is more than one step can hold (2^31 tokens)",
+    },
+];
+
+/// Settings that a run cannot change midway: its weights, moments or position in the data would lose their meaning.
+const FIXED: &[&str] = &[
+    "model",
+    "model-config",
+    "data",
+    "tokenizer",
+    "vocab-size",
+    "compact-vocab",
+    "data-order",
+    "packing",
+    "val-fraction",
+    "val-tokens",
+    "residual-scale",
+    "out",
+    "seq-len",
+    "optimizer",
+    "method",
+    "seed",
+];
+
+/// Tokens of one optimizer step.
+fn step_tokens(config: &TrainConfig) -> Option<usize> {
+    let windows = config.batch_size.checked_mul(config.accumulate)?;
+    windows.checked_mul(config.seq_len).filter(|n| *n < 1 << 31)
+}
+
+/// Checks every rule.
+///
+/// # Errors
+/// A usage error: the message of the first broken rule.
+pub fn check(resolved: &Resolved) -> anyhow::Result<()> {
+    if let Some(rule) = RULES.iter().find(|rule| (rule.broken)(resolved)) {
+        return Err(usage(rule.message));
+    }
+    for setting in SETTINGS.iter().filter(|s| FIXED.contains(&s.key) && resolved.is_explicit(s.key)) {
+        let now = plain((setting.get)(&resolved.config));
+        if let Some(before) = resolved.of_run(setting.key).filter(|before| *before != now) {
+            let key = setting.key;
+            return Err(usage(format!("--{key} {now} cannot change on --resume: the run has {before}; start a new run for it")));
+        }
+    }
+    Ok(())
+}
