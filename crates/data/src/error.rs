@@ -109,9 +109,7 @@ impl DataError {
     /// The error of an input that could not be opened or read.
     pub fn reading(path: &Path, source: io::Error) -> Self {
         match source.kind() {
-            io::ErrorKind::NotFound => {
-                DataError::Missing { path: path.to_path_buf(), hint: "check the path".to_string() }
-            }
+            io::ErrorKind::NotFound => DataError::Missing { path: path.to_path_buf(), hint: "check the path".to_string() },
             _ => DataError::Io { path: path.to_path_buf(), action: "cannot read", source },
         }
     }
@@ -120,8 +118,9 @@ impl DataError {
     pub fn writing(path: &Path, source: io::Error) -> Self {
         use io::ErrorKind as K;
         match source.kind() {
-            K::NotFound | K::PermissionDenied | K::ReadOnlyFilesystem | K::NotADirectory | K::AlreadyExists
-            | K::IsADirectory => DataError::CannotWrite { path: path.to_path_buf(), reason: source.to_string() },
+            K::NotFound | K::PermissionDenied | K::ReadOnlyFilesystem | K::NotADirectory | K::AlreadyExists | K::IsADirectory => {
+                DataError::CannotWrite { path: path.to_path_buf(), reason: source.to_string() }
+            }
             _ => DataError::Io { path: path.to_path_buf(), action: "cannot write", source },
         }
     }

@@ -16,7 +16,7 @@ pub mod tokens;
 pub use compact::VocabMap;
 pub use error::{DataError, Place, Result};
 pub use loader::{Batch, Dataset, DatasetOptions, Loader, LoaderOptions, Order, Packing};
-pub use prepare::{Manifest, Prepared, PrepareOptions, TokenizerChoice, prepare, prepare_in_cache};
+pub use prepare::{Manifest, PrepareOptions, Prepared, TokenizerChoice, prepare, prepare_in_cache};
 pub use source::Source;
 pub use stories::Stories;
 pub use tokenizer::{DecodeStream, Tokenizer};
@@ -24,3 +24,25 @@ pub use tokens::{Scan, TokenFile, Width};
 
 /// A target that carries no loss: padding of document-aligned windows and of short validation windows.
 pub const IGNORE: u32 = u32::MAX;
+
+/// The shared data folder beside the workspace, or a loud note that the test is skipped.
+#[cfg(test)]
+pub(crate) fn test_shared(test: &str) -> Option<std::path::PathBuf> {
+    let beside = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
+    let shared = std::env::var_os("AUTOANE_SHARED").map_or(beside, Into::into);
+    if shared.join("data/tinystories").is_dir() {
+        return Some(shared);
+    }
+    eprintln!("SKIPPED: {test}: no {} (set AUTOANE_SHARED)", shared.display());
+    None
+}
+
+/// An empty folder for one test.
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+pub(crate) fn test_folder(test: &str) -> std::path::PathBuf {
+    let folder = std::env::temp_dir().join(format!("autoane-data-{}-{test}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}

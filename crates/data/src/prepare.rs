@@ -143,11 +143,7 @@ pub fn prepare(options: &PrepareOptions, out: &Path, progress: &mut dyn FnMut(u6
 ///
 /// # Errors
 /// As [`prepare`].
-pub fn prepare_in_cache(
-    options: &PrepareOptions,
-    cache: &Path,
-    progress: &mut dyn FnMut(u64, u64),
-) -> Result<Prepared> {
+pub fn prepare_in_cache(options: &PrepareOptions, cache: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<Prepared> {
     let mut hash = Sha256::new();
     let name = match &options.source {
         Source::Stories { seed, count } => {
@@ -161,7 +157,12 @@ pub fn prepare_in_cache(
                 hash.update([0]);
             }
             let stem = files.first().and_then(|f| f.file_name()).unwrap_or_default().to_string_lossy();
-            stem.split('.').next().unwrap_or_default().chars().filter(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).collect()
+            stem.split('.')
+                .next()
+                .unwrap_or_default()
+                .chars()
+                .filter(|c| c.is_ascii_alphanumeric() || "-_".contains(*c))
+                .collect()
         }
     };
     hash.update(tokenizer_key(&options.tokenizer));
@@ -291,3 +292,7 @@ fn sample(source: &Source) -> Result<Vec<String>> {
     }
     Ok(documents)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -217,3 +217,58 @@ fn map_file(file: &File) -> std::io::Result<Mmap> {
     // make them return memory of ours.
     unsafe { Mmap::map(file) }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn file(test: &str, bytes: &[u8]) -> PathBuf {
+        let path = crate::test_folder(test).join("t.bin");
+        std::fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    fn error(path: &Path, width: Width, vocab: Option<usize>, seq: usize) -> DataError {
+        let open = || {
+            let tokens = TokenFile::open(path, Some(width))?;
+            tokens.check_window(seq)?;
+            tokens.scan(vocab)
+        };
+        open().unwrap_err()
+    }
+
+    #[test]
+    fn hostile_files_are_named_with_their_position() {
+        let odd = file("odd", &[1, 0, 2]);
+        let e = error(&odd, Width::U16, None, 1);
+        assert_eq!(e.exit_code(), 65);
+        assert!(e.to_string().contains("byte offset 2") && e.to_string().contains("t.bin"), "{e}");
+        let short = error(&file("short", &[1, 0, 2, 0]), Width::U16, None, 2);
+        assert!(short.exit_code() == 65 && short.to_string().contains("at least 3 tokens"), "{short}");
+        assert_eq!(error(&file("empty", &[]), Width::U16, None, 1).exit_code(), 65);
+        let mut bytes = vec![0u8; 200_000];
+        bytes[150_000] = 77;
+        let e = error(&file("beyond", &bytes), Width::U16, Some(77), 1);
+        assert!(e.to_string().contains("token 75000 (byte offset 150000)") && e.to_string().contains("id 77"), "{e}");
+        let e = error(&file("huge_id", &[0xFF; 8]), Width::U32, None, 1);
+        assert!(e.exit_code() == 65 && e.to_string().contains("4294967295"), "{e}");
+        assert_eq!(error(Path::new("/nowhere.bin"), Width::U16, None, 1).exit_code(), 66);
+        assert_eq!(error(&std::env::temp_dir(), Width::U16, None, 1).exit_code(), 65);
+    }
+
+    #[test]
+    fn both_widths_read_and_scan() {
+        let ids = [5u32, 70_000, 5, 0];
+        let bytes: Vec<u8> = ids.iter().flat_map(|id| id.to_le_bytes()).collect();
+        let tokens = TokenFile::open(&file("wide", &bytes), Some(Width::U32)).unwrap();
+        let mut out = [0; 3];
+        tokens.read(1, &mut out);
+        assert_eq!(out, [70_000, 5, 0]);
+        let scan = tokens.scan(None).unwrap();
+        assert_eq!((scan.max_id, scan.distinct(), scan.counts.len(), scan.counts[5]), (Some(70_000), 3, 70_001, 2));
+        let narrow = TokenFile::open(&file("narrow", &[5, 0, 255, 255]), None).unwrap();
+        let scan = narrow.scan(Some(65_536)).unwrap();
+        assert_eq!((scan.tokens, scan.max_id, scan.counts.len()), (2, Some(65_535), 65_536));
+    }
+}

@@ -74,15 +74,7 @@ impl Plan {
     }
 
     /// Writes a window into row `row`; `scratch` holds `seq + 1` tokens.
-    pub(super) fn fill(
-        &self,
-        data: &Dataset,
-        window: u64,
-        phase: u64,
-        batch: &mut Batch,
-        row: usize,
-        scratch: &mut [u32],
-    ) {
+    pub(super) fn fill(&self, data: &Dataset, window: u64, phase: u64, batch: &mut Batch, row: usize, scratch: &mut [u32]) {
         let (start, count) = self.span(window, phase);
         let (count, seq) = (count as usize, self.seq as usize);
         data.read_compact(start, &mut scratch[..=count]);

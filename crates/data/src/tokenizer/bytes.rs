@@ -104,3 +104,14 @@ fn char_bytes() -> [u16; 512] {
     }
     table
 }
+
+/// The character that stands for each byte: the inverse of [`char_bytes`].
+pub(super) fn byte_chars() -> [char; 256] {
+    let mut letters = ['\0'; 256];
+    for (code, byte) in char_bytes().into_iter().enumerate() {
+        if let (Some(letter), Some(c)) = (letters.get_mut(byte as usize), char::from_u32(code as u32)) {
+            *letter = c;
+        }
+    }
+    letters
+}

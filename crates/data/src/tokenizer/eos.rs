@@ -5,8 +5,7 @@ use crate::error::{DataError, Place, Result};
 use std::path::Path;
 
 /// Names in common use, in the order of trust.
-pub(super) const NAMES: [&str; 7] =
-    ["<|endoftext|>", "<|end_of_text|>", "</s>", "<|im_end|>", "<|eot_id|>", "<eos>", "<|end|>"];
+pub(super) const NAMES: [&str; 7] = ["<|endoftext|>", "<|end_of_text|>", "</s>", "<|im_end|>", "<|eot_id|>", "<eos>", "<|end|>"];
 
 /// The end token: named by the configuration, else the first of [`NAMES`] in the vocabulary.
 pub(super) fn find(inner: &tokenizers::Tokenizer, config: Option<&[u8]>, path: &Path) -> Result<Option<u32>> {

@@ -10,8 +10,8 @@ mod split;
 mod stream;
 mod train;
 
-pub(crate) use encode::{Encoder, join};
 pub use encode::encode_documents;
+pub(crate) use encode::{Encoder, join};
 pub use stream::DecodeStream;
 pub use train::{END_OF_TEXT, MIN_VOCAB};
 
@@ -174,3 +174,7 @@ impl Tokenizer {
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -29,9 +29,7 @@ impl Split {
     pub(super) fn detect(inner: &tokenizers::Tokenizer, tree: &Value) -> Option<Self> {
         let plain = tree["normalizer"].is_null() && tree["model"]["type"] == "BPE" && tree["model"]["dropout"].is_null();
         let pre = &tree["pre_tokenizer"];
-        let byte_level = |v: &Value| {
-            v["type"] == "ByteLevel" && v["add_prefix_space"] == false && v["use_regex"] != false
-        };
+        let byte_level = |v: &Value| v["type"] == "ByteLevel" && v["add_prefix_space"] == false && v["use_regex"] != false;
         let digits = if byte_level(pre) {
             false
         } else {
