@@ -8,7 +8,8 @@ use engine::{Batch, CpuEngine, Options, Shape};
 use kernels::Cpu;
 use model::{Layout, ModelSpec};
 use safetensors::SafeTensors;
-use train::{AdamWConfig, Gradient, Optimizer, OptimizerConfig, clip_factor, global_norm};
+use train::gradient::{Gradient, clip_factor, global_norm};
+use train::optimizer::{AdamWConfig, Optimizer, OptimizerConfig};
 
 const MODELS: [&str; 10] = [
     "llama-tied-gqa",

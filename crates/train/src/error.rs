@@ -25,6 +25,13 @@ pub enum TrainError {
         /// What it should look like.
         expected: &'static str,
     },
+    /// The engine refused a batch.
+    #[error(transparent)]
+    Engine(#[from] engine::EngineError),
+    /// The loss or the gradient stayed NaN or infinite, however often the run went back.
+    #[error("diverged at step {step}: the {what:?} is not finite, and going back did not help; lower the learning rate",
+        step = .0.step, what = .0.what)]
+    Diverged(crate::guard::Incident),
 }
 
 impl TrainError {
@@ -39,6 +46,8 @@ impl TrainError {
             TrainError::Io { action: "create", .. } => 73,
             TrainError::Io { .. } => 74,
             TrainError::Parse { .. } => 2,
+            TrainError::Engine(_) => 70,
+            TrainError::Diverged(_) => 75,
         }
     }
 }

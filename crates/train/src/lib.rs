@@ -15,6 +15,8 @@ mod number;
 pub mod optimizer;
 pub mod schedule;
 pub mod tensorboard;
+pub mod trainer;
 
 pub use error::TrainError;
 pub use gradient::Gradient;
+pub use trainer::Trainer;

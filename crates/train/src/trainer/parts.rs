@@ -1,0 +1,251 @@
+//! What a trainer is made of, and the world it talks to.
+
+use std::time::Duration;
+
+use data::Loader;
+use engine::CpuEngine;
+use kernels::Cpu;
+use serde::{Deserialize, Serialize};
+
+use super::Trainer;
+use crate::TrainError;
+use crate::budget::{Budget, Limits, Spent};
+use crate::events::Event;
+use crate::every::{Every, Trigger};
+use crate::guard::Guard;
+use crate::loss::{Estimate, LossStats};
+use crate::optimizer::Optimizer;
+use crate::schedule::Schedule;
+
+/// What the loop needs of the world.
+pub trait Host {
+    /// What a call can fail with.
+    type Error: From<TrainError>;
+    /// Monotonic time since some fixed moment.
+    fn now(&mut self) -> Duration;
+    /// Resident memory.
+    fn rss_bytes(&mut self) -> u64;
+    /// What the user asked for since the last call.
+    fn interrupt(&mut self) -> Option<Interrupt>;
+    /// Writes down what happened.
+    fn emit(&mut self, event: &Event) -> Result<(), Self::Error>;
+    /// Writes a checkpoint; returns its folder, relative to the run's.
+    fn save(&mut self, snapshot: &Snapshot<'_>, best: bool) -> Result<String, Self::Error>;
+    /// Brings back the last saved state, or the state at the start of the run.
+    fn recover(&mut self, into: Restore<'_>) -> Result<(), Self::Error>;
+    /// Generates text with the weights as they are; none where there is no tokenizer.
+    fn sample(&mut self, params: &[f32], step: u64) -> Result<Option<(String, String)>, Self::Error>;
+}
+
+/// A request from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interrupt {
+    /// Save a checkpoint and go on.
+    Save,
+    /// Save a checkpoint and leave, with this exit code.
+    Stop(u8),
+}
+
+/// Why a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The budget is used.
+    Budget,
+    /// No improvement for long enough.
+    EarlyStop,
+    /// The host wanted to, with this exit code.
+    Interrupted(u8),
+}
+
+/// A measurement on the fixed validation windows.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// Step after which it was made.
+    pub step: u64,
+    /// Mean loss in nats a token.
+    pub loss: Estimate,
+    /// Bits a byte of text, where the bytes are known.
+    pub bpb: Option<Estimate>,
+    /// `exp(loss)`.
+    pub perplexity: Estimate,
+    /// Tokens measured.
+    pub tokens: u64,
+}
+
+impl Evaluation {
+    pub(super) fn new(step: u64, stats: &LossStats, bytes: Option<u64>) -> Evaluation {
+        Evaluation {
+            step,
+            loss: stats.mean(),
+            bpb: bytes.and_then(|b| stats.bits_per_byte(b)),
+            perplexity: stats.perplexity(),
+            tokens: stats.tokens(),
+        }
+    }
+}
+
+/// Everything of a run's state that is not an array.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Budget used.
+    pub spent: Spent,
+    /// Position of the loader.
+    pub cursor: u64,
+    /// Updates that the optimizer has made.
+    pub optimizer_t: u64,
+    /// Rollbacks.
+    pub guard: Guard,
+    /// The best evaluation that has a checkpoint.
+    pub best: Option<Evaluation>,
+    /// The last evaluation.
+    pub last: Option<Evaluation>,
+    /// The loss that an evaluation must beat by its standard error to count as an improvement.
+    pub reference: Option<Estimate>,
+    /// Evaluations since the last improvement beyond the standard error.
+    pub stale: usize,
+}
+
+/// A state to be saved.
+pub struct Snapshot<'a> {
+    /// Weights.
+    pub params: &'a [f32],
+    /// Optimizer with its arrays.
+    pub optimizer: &'a Optimizer,
+    /// The rest.
+    pub progress: &'a Progress,
+}
+
+/// A state to be filled from a checkpoint.
+pub struct Restore<'a> {
+    /// Weights.
+    pub params: &'a mut [f32],
+    /// Optimizer with its arrays.
+    pub optimizer: &'a mut Optimizer,
+    /// The rest.
+    pub progress: &'a mut Progress,
+}
+
+/// Where the time of this session went.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Timings {
+    /// Reading batches (part of `gradient`).
+    pub data: Duration,
+    /// Batches, forward and backward passes, gradient norm.
+    pub gradient: Duration,
+    /// Optimizer.
+    pub optimizer: Duration,
+    /// Whole optimizer steps: the two above and their bookkeeping.
+    pub steps: Duration,
+    /// Number of steps.
+    pub counted: u64,
+    /// Evaluations.
+    pub evaluation: Duration,
+    /// Checkpoints.
+    pub saving: Duration,
+    /// Samples.
+    pub sampling: Duration,
+    /// From the first evaluation to the end.
+    pub total: Duration,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Why.
+    pub end: End,
+    /// Budget used over all sessions.
+    pub spent: Spent,
+    /// Loss of the last step.
+    pub train_loss: Option<f64>,
+    /// The last evaluation.
+    pub evaluation: Option<Evaluation>,
+    /// The best evaluation that has a checkpoint.
+    pub best: Option<Evaluation>,
+    /// Last checkpoint, relative to the run folder.
+    pub checkpoint: Option<String>,
+    /// Where the time of this session went.
+    pub timings: Timings,
+}
+
+/// What a trainer is put together from.
+pub struct Parts<'a> {
+    /// Threads and instruction set.
+    pub cpu: &'a Cpu,
+    /// The model, opened for the shape of a batch.
+    pub engine: CpuEngine<'a>,
+    /// Batches.
+    pub loader: Loader,
+    /// Update rule.
+    pub optimizer: Optimizer,
+    /// Learning rate.
+    pub schedule: Schedule,
+    /// Limits of the run.
+    pub limits: Limits,
+    /// Initial weights.
+    pub params: Vec<f32>,
+    /// Windows of a batch.
+    pub batch_size: usize,
+    /// Batches of a step.
+    pub accumulate: usize,
+    /// Largest gradient norm; 0 for none.
+    pub clip_norm: f64,
+    /// Evaluations without improvement after which to stop.
+    pub early_stop: Option<usize>,
+    /// When to evaluate.
+    pub eval_every: Every,
+    /// When to save.
+    pub save_every: Every,
+    /// When to sample.
+    pub sample_every: Every,
+}
+
+impl<'a> Trainer<'a> {
+    /// A trainer before its first step. Allocates the gradient.
+    pub fn new(parts: Parts<'a>) -> Trainer<'a> {
+        let batch = parts.loader.batch(parts.batch_size);
+        let tokens = (parts.accumulate * batch.rows * batch.seq) as u64;
+        Trainer {
+            cpu: parts.cpu,
+            grad: vec![0.0; parts.params.len()],
+            val_batch: batch.clone(),
+            batch,
+            val_bytes: parts.loader.val_bytes(),
+            engine: parts.engine,
+            loader: parts.loader,
+            optimizer: parts.optimizer,
+            schedule: parts.schedule,
+            budget: Budget::new(parts.limits, Spent::default(), tokens),
+            clip: parts.clip_norm,
+            accumulate: parts.accumulate,
+            early_stop: parts.early_stop,
+            params: parts.params,
+            progress: Progress::default(),
+            last_eval: None,
+            saved: None,
+            last_loss: None,
+            evaluate: Trigger::new(parts.eval_every, Duration::ZERO),
+            save: Trigger::new(parts.save_every, Duration::ZERO),
+            sample: Trigger::new(parts.sample_every, Duration::ZERO),
+            timings: Timings::default(),
+            session_start: Duration::ZERO,
+        }
+    }
+
+    /// Fills the state from the checkpoint at `path`, relative to the run folder: the next step is the one after it.
+    ///
+    /// # Errors
+    /// What `fill` reports; the trainer is then not to be used.
+    pub fn restore<E>(&mut self, path: String, fill: impl FnOnce(Restore<'_>) -> Result<(), E>) -> Result<(), E> {
+        fill(Restore { params: &mut self.params, optimizer: &mut self.optimizer, progress: &mut self.progress })?;
+        self.adopt_progress();
+        self.saved = Some((self.step(), path));
+        Ok(())
+    }
+
+    pub(super) fn adopt_progress(&mut self) {
+        let tokens = (self.accumulate * self.batch.rows * self.batch.seq) as u64;
+        self.budget = Budget::new(*self.budget.limits(), self.progress.spent, tokens);
+        self.loader.seek(self.progress.cursor);
+        self.last_eval = self.progress.last;
+    }
+}
