@@ -41,7 +41,12 @@ fn main() {
     println!("stories-36m, {n} parameters");
     for threads in 1..=most {
         let cpu = Cpu::new(threads);
-        println!("{threads} threads: norm {:.1} ms", median(15, || drop(global_norm(&cpu, &gradient))));
+        println!(
+            "{threads} threads: norm {:.1} ms",
+            median(15, || {
+                std::hint::black_box(global_norm(&cpu, &gradient));
+            })
+        );
         for (name, config, rounds) in configs {
             let mut params = vec![0.02f32; n];
             let mut optimizer = Optimizer::new(config, &layout, 0.1);

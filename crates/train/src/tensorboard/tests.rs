@@ -12,7 +12,6 @@ fn crc_matches_the_published_vectors() {
     assert_eq!(crc::crc32c(b"123456789"), 0xe306_9283);
 }
 
-/// The first record of any file that TensorFlow writes at wall time 0.
 #[test]
 fn the_version_record_is_framed_byte_for_byte() {
     let mut event = Message::default();
@@ -22,6 +21,9 @@ fn the_version_record_is_framed_byte_for_byte() {
     assert_eq!(record[..8], 15u64.to_le_bytes());
     assert_eq!(&record[12..27], b"\x1a\x0dbrain.Event:2");
     assert_eq!(record.len(), 8 + 4 + 15 + 4);
+    // with a wall time it has 24 bytes: the beginning of every file that TensorFlow writes
+    frame(&mut record, &[0; 24]);
+    assert_eq!(record[..12], [0x18, 0, 0, 0, 0, 0, 0, 0, 0xa3, 0x7f, 0x4b, 0x22]);
 }
 
 #[test]
