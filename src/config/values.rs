@@ -210,7 +210,8 @@ pub fn real(text: &str, low: f64, high: f64) -> Result<f64, String> {
 /// Reads a finite f32 in `[low, high]`.
 pub fn single(text: &str, low: f64, high: f64) -> Result<f32, String> {
     real(text, low, high)?;
-    text.parse().map_err(|_| format!("found `{text}`, expected a number"))
+    // what fits f64 may be infinite in f32
+    text.parse().ok().filter(|v: &f32| v.is_finite()).ok_or_else(|| format!("found `{text}`, expected a 32-bit number"))
 }
 
 /// Reads a finite f32 above 0 and at most `high`.

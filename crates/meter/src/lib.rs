@@ -1,1 +1,102 @@
-//! meter
+//! What the machine has and what this process takes of it: memory, processor, load, heat.
+//!
+//! Every reader gives `None` where the system does not say; an absent meter is an ordinary value. Nothing here prints.
+
+mod cgroup;
+mod limits;
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "macos")]
+mod macos;
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+mod other;
+
+#[cfg(target_os = "linux")]
+use linux as system;
+#[cfg(target_os = "macos")]
+use macos as system;
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+use other as system;
+
+/// How hot the machine is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Thermal {
+    /// Hottest sensor, in degrees Celsius.
+    pub celsius: Option<f64>,
+    /// The system's own word: `nominal`, `moderate`, `heavy`, `trapping`, `sleeping`.
+    pub level: Option<&'static str>,
+}
+
+/// Largest resident memory of this process so far, in bytes, as the kernel counts it.
+pub fn peak_rss_bytes() -> Option<u64> {
+    system::peak_rss_bytes()
+}
+
+/// Resident memory of this process now, in bytes.
+pub fn rss_bytes() -> Option<u64> {
+    system::rss_bytes()
+}
+
+/// Memory that this process may use at most, in bytes: that of the machine, or of its control group if that is less.
+pub fn total_memory() -> Option<u64> {
+    least([system::total_memory(), cgroup::limit(), limits::address_space()])
+}
+
+/// Memory that this process can still take without swapping or being killed, in bytes: the least of what the machine has
+/// left, what the control group has left, and what the limit of the address space leaves.
+pub fn available_memory() -> Option<u64> {
+    let address_space = limits::address_space().map(|limit| limit.saturating_sub(system::virtual_bytes().unwrap_or(0)));
+    least([system::available_memory(), cgroup::left(), address_space])
+}
+
+/// Name of the processor, such as `Apple M4` or `Intel(R) Xeon(R) Platinum 8481C`.
+pub fn cpu_name() -> Option<String> {
+    system::cpu_name().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty())
+}
+
+/// Processors that this process may run on, at least 1: affinity and control-group quotas are respected.
+pub fn logical_cpus() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// Runnable processes on average over the last 1, 5 and 15 minutes.
+pub fn load_average() -> Option<[f64; 3]> {
+    limits::load_average()
+}
+
+/// How hot the machine is, where that can be read.
+pub fn thermal() -> Option<Thermal> {
+    system::thermal()
+}
+
+fn least<const N: usize>(values: [Option<u64>; N]) -> Option<u64> {
+    values.into_iter().flatten().min()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn memory_grows_when_it_is_touched() {
+        let before = rss_bytes().unwrap();
+        let size = 64 << 20;
+        let block = std::hint::black_box(vec![1u8; size]);
+        let after = rss_bytes().unwrap();
+        assert!(after >= before + size as u64 / 2, "{before} -> {after}");
+        assert!(peak_rss_bytes().unwrap() + (1 << 20) >= after);
+        drop(block);
+        assert!(peak_rss_bytes().unwrap() + (1 << 20) >= after);
+    }
+
+    #[test]
+    fn the_machine_has_memory_and_processors() {
+        let (total, available) = (total_memory().unwrap(), available_memory().unwrap());
+        assert!(available > 0 && available <= total, "{available} of {total}");
+        assert!(total > 64 << 20);
+        assert!(logical_cpus() >= 1);
+        assert!(load_average().is_none_or(|l| l.iter().all(|x| x.is_finite() && *x >= 0.0)));
+        assert!(thermal().and_then(|t| t.celsius).is_none_or(|c| (-50.0..200.0).contains(&c)));
+    }
+}

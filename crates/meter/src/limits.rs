@@ -1,0 +1,32 @@
+//! What every Unix says through libc.
+#![cfg_attr(unix, allow(unsafe_code))]
+
+/// Limit of this process's address space in bytes; `None` when there is none.
+#[cfg(unix)]
+pub fn address_space() -> Option<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is a valid rlimit for the call to fill.
+    let status = unsafe { libc::getrlimit(libc::RLIMIT_AS, &mut limit) };
+    (status == 0 && limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur)
+}
+
+/// Load averages over 1, 5 and 15 minutes.
+#[cfg(unix)]
+pub fn load_average() -> Option<[f64; 3]> {
+    let mut load = [0.0; 3];
+    // SAFETY: `load` has room for the three numbers that are asked for.
+    let n = unsafe { libc::getloadavg(load.as_mut_ptr(), 3) };
+    (n == 3).then_some(load)
+}
+
+/// Not limited.
+#[cfg(not(unix))]
+pub fn address_space() -> Option<u64> {
+    None
+}
+
+/// Not known.
+#[cfg(not(unix))]
+pub fn load_average() -> Option<[f64; 3]> {
+    None
+}

@@ -1,0 +1,49 @@
+//! Linux: everything is text under `/proc` and `/sys`.
+
+use std::fs;
+
+use crate::Thermal;
+
+/// A `Name:   123 kB` line of a file under `/proc`, in bytes.
+fn kilobytes(file: &str, name: &str) -> Option<u64> {
+    let text = fs::read_to_string(file).ok()?;
+    let rest = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    rest.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+pub fn peak_rss_bytes() -> Option<u64> {
+    kilobytes("/proc/self/status", "VmHWM")
+}
+
+pub fn rss_bytes() -> Option<u64> {
+    kilobytes("/proc/self/status", "VmRSS")
+}
+
+pub fn virtual_bytes() -> Option<u64> {
+    kilobytes("/proc/self/status", "VmSize")
+}
+
+pub fn total_memory() -> Option<u64> {
+    kilobytes("/proc/meminfo", "MemTotal")
+}
+
+pub fn available_memory() -> Option<u64> {
+    kilobytes("/proc/meminfo", "MemAvailable")
+}
+
+pub fn cpu_name() -> Option<String> {
+    let text = fs::read_to_string("/proc/cpuinfo").ok()?;
+    // Arm kernels have no model name but a hardware line, if anything
+    let value = |key: &str| text.lines().find_map(|l| Some(l.strip_prefix(key)?.split_once(':')?.1.to_owned()));
+    value("model name").or_else(|| value("Hardware")).or_else(|| value("Model"))
+}
+
+pub fn thermal() -> Option<Thermal> {
+    let zones = fs::read_dir("/sys/class/thermal").ok()?;
+    let read = |zone: std::io::Result<fs::DirEntry>| {
+        let milli: f64 = fs::read_to_string(zone.ok()?.path().join("temp")).ok()?.trim().parse().ok()?;
+        Some(milli / 1000.0)
+    };
+    let hottest = zones.filter_map(read).filter(|c| (-50.0..200.0).contains(c)).max_by(f64::total_cmp)?;
+    Some(Thermal { celsius: Some(hottest), level: None })
+}

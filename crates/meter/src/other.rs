@@ -1,0 +1,31 @@
+//! A system without meters.
+
+use crate::Thermal;
+
+pub fn peak_rss_bytes() -> Option<u64> {
+    None
+}
+
+pub fn rss_bytes() -> Option<u64> {
+    None
+}
+
+pub fn virtual_bytes() -> Option<u64> {
+    None
+}
+
+pub fn total_memory() -> Option<u64> {
+    None
+}
+
+pub fn available_memory() -> Option<u64> {
+    None
+}
+
+pub fn cpu_name() -> Option<String> {
+    None
+}
+
+pub fn thermal() -> Option<Thermal> {
+    None
+}
