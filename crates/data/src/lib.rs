@@ -41,7 +41,8 @@ pub(crate) fn test_shared(test: &str) -> Option<std::path::PathBuf> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 pub(crate) fn test_folder(test: &str) -> std::path::PathBuf {
-    let folder = std::env::temp_dir().join(format!("autoane-data-{}-{test}", std::process::id()));
+    // Beside the test program, so that nothing is left outside the build folder.
+    let folder = std::env::current_exe().unwrap().parent().unwrap().join("test-data").join(test);
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).unwrap();
     folder
