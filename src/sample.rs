@@ -1,0 +1,86 @@
+//! Text from a model: prompt to ids, ids to the decoder, new ids to text as they come.
+
+use std::sync::Arc;
+
+use data::{Tokenizer, VocabMap};
+use engine::{Decoder, Sampler, SamplingConfig};
+use kernels::Cpu;
+use model::ModelSpec;
+
+use crate::exit;
+
+/// A model that can speak. Its ids are those of the tokenizer, or those of `map` when training ran over fewer.
+#[derive(Clone, Copy)]
+pub struct Model<'a> {
+    /// Shape; its vocabulary is that of `params`.
+    pub spec: &'a ModelSpec,
+    /// Weights.
+    pub params: &'a [f32],
+    /// Text to ids and back.
+    pub tokenizer: &'a Arc<Tokenizer>,
+    /// Ids of the model to ids of the tokenizer.
+    pub map: Option<&'a VocabMap>,
+}
+
+/// Ids of a prompt, in the model's own; an empty prompt is the end-of-text id, which begins a text.
+///
+/// # Errors
+/// A usage error for ids that the model does not have, or an empty prompt without an end-of-text id.
+pub fn encode(model: &Model<'_>, prompt: &str) -> anyhow::Result<Vec<u32>> {
+    let full = if prompt.is_empty() { vec![model.tokenizer.require_eos()?] } else { model.tokenizer.encode(prompt)? };
+    let own = |id: u32| {
+        let own = model.map.map_or(Some(id), |map| map.to_compact(id)).filter(|own| (*own as usize) < model.spec.vocab);
+        own.ok_or_else(|| {
+            let token = model.tokenizer.id_to_token(id).unwrap_or_default();
+            exit::usage(format!("the prompt has the token {token:?} (id {id}), which the model has never seen"))
+        })
+    };
+    full.into_iter().map(own).collect()
+}
+
+/// Generates up to `max_tokens` ids after `prompt`, handing each (in the tokenizer's ids) to `each`, which may stop it.
+/// Ends at an id for which `ends` is true, and where the cache is full.
+///
+/// # Errors
+/// Those of `each`, and ids beyond the vocabulary.
+pub fn generate(
+    cpu: &Cpu,
+    model: &Model<'_>,
+    prompt: &[u32],
+    config: SamplingConfig,
+    max_tokens: usize,
+    allowed: impl Fn(u32) -> bool,
+    ends: impl Fn(u32) -> bool,
+    mut each: impl FnMut(u32) -> anyhow::Result<()>,
+) -> anyhow::Result<usize> {
+    let mut decoder = Decoder::new(cpu, model.spec, prompt.len() + max_tokens);
+    let mut sampler = Sampler::new(config);
+    let full = |own: u32| model.map.and_then(|map| map.to_full(own)).unwrap_or(own);
+    let mut next = sampler.next(decoder.feed(model.params, prompt)?, &allowed);
+    for made in 0..max_tokens {
+        if ends(full(next)) {
+            return Ok(made);
+        }
+        each(full(next))?;
+        if made + 1 < max_tokens {
+            next = sampler.next(decoder.feed(model.params, &[next])?, &allowed);
+        }
+    }
+    Ok(max_tokens)
+}
+
+/// The text after `prompt`, up to `max_tokens` tokens or the end of the text.
+///
+/// # Errors
+/// Those of [`encode`] and [`generate`].
+pub fn text(cpu: &Cpu, model: &Model<'_>, prompt: &str, config: SamplingConfig, max_tokens: usize) -> anyhow::Result<String> {
+    let ids = encode(model, prompt)?;
+    let eos = model.tokenizer.eos();
+    let mut made = Vec::new();
+    let room = max_tokens.min(model.spec.context.saturating_sub(ids.len()));
+    generate(cpu, model, &ids, config, room, |_| true, |id| Some(id) == eos, |id| {
+        made.push(id);
+        Ok(())
+    })?;
+    Ok(model.tokenizer.decode(&made))
+}
