@@ -1,10 +1,16 @@
 //! `autoane`: parse, dispatch, exit code.
 
+mod auto;
 mod cli;
 mod cmd;
 mod config;
+mod corpus;
 mod exit;
 mod out;
+mod place;
+mod run;
+mod sample;
+mod wire;
 
 use std::process::ExitCode;
 

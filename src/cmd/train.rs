@@ -1,13 +1,25 @@
-//! `autoane train`.
+//! `autoane train`: from a configuration to a run folder with a model in it.
+
+use std::path::Path;
+
+use model::Layout;
+use serde_json::json;
+use train::TrainError;
+use train::events::{Event, Started};
+use train::guard::Incident;
+use train::trainer::{End, Host, Trainer};
 
 use crate::cli::TrainArgs;
-use crate::config::Resolved;
-use crate::out::Out;
+use crate::config::{Resolved, free_run_folder};
+use crate::exit::Exit;
+use crate::out::{self, Out};
+use crate::run::{Files, Predicted, RunFolder, RunHost, Shown, efficiency, summary};
+use crate::wire::{self, Wired};
 
 /// Trains; gives the exit code.
 pub fn run(args: &TrainArgs, out: Out) -> anyhow::Result<u8> {
     let env = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect();
-    let resolved = Resolved::of(&args.sources(env))?;
+    let mut resolved = Resolved::of(&args.sources(env))?;
     for warning in &resolved.warnings {
         out.warn(warning);
     }
@@ -16,5 +28,207 @@ pub fn run(args: &TrainArgs, out: Out) -> anyhow::Result<u8> {
         out.json(&resolved.to_json())?;
         return Ok(0);
     }
-    anyhow::bail!("the training loop is not connected yet")
+    let cpu = wire::cpu(&resolved.config)?;
+    let continued = resolved.resume.clone().map(|path| RunFolder::resume(&path)).transpose()?;
+    let map = continued.as_ref().map(RunFolder::vocab).transpose()?.flatten();
+    let wired = wire::open(&mut resolved, &cpu, map, out)?;
+    if args.explain {
+        return explain(&resolved, &wired, &cpu, out);
+    }
+    let predicted = Predicted { bytes: wire::check_memory(&resolved.config, &wired.spec, &cpu)? };
+    let parts = wire::parts(&resolved.config, &wired, &cpu)?;
+    let folder = match continued {
+        Some(folder) => folder,
+        None => new_folder(&mut resolved, &wired, args.overwrite, &cpu)?,
+    };
+    session(&resolved, &wired, &cpu, Trainer::new(parts), folder, predicted, out)
+}
+
+/// Makes the folder of a new run and writes down what it is.
+fn new_folder(resolved: &mut Resolved, wired: &Wired, overwrite: bool, cpu: &kernels::Cpu) -> anyhow::Result<RunFolder> {
+    if resolved.config.out.is_none() {
+        let path = free_run_folder(&wired.name);
+        resolved.decide("out", &path.to_string_lossy(), "first free name")?;
+    }
+    let path = resolved.config.out.clone().unwrap_or_default();
+    let folder = RunFolder::create(&path, overwrite)?;
+    folder.describe(resolved, wired, cpu.pool().threads())?;
+    Ok(folder)
+}
+
+/// One session: restore, train, report.
+fn session(
+    resolved: &Resolved,
+    wired: &Wired,
+    cpu: &kernels::Cpu,
+    mut trainer: Trainer<'_>,
+    folder: RunFolder,
+    predicted: Predicted,
+    out: Out,
+) -> anyhow::Result<u8> {
+    let config = &resolved.config;
+    let layout = Layout::of(&wired.spec);
+    let probe = trainer.probe();
+    let text = resolved.to_toml();
+    let files = Files { wired, cpu, layout: layout.clone(), config: text, seq_len: config.seq_len, probe };
+    let step = restore(&mut trainer, &folder, &files, resolved, out)?;
+    let shown = Shown { steps: config.steps, tokens: config.tokens, time: config.max_time };
+    let initial = Box::new(move || wire::initial_params(wired, &layout, config.seed));
+    let run_dir = folder.path.to_string_lossy().into_owned();
+    introduce(resolved, wired, &run_dir, predicted, out);
+    let mut host = RunHost::new(folder, files, step, config.keep, shown, out, initial)?;
+    host.set_hook(crash_hook());
+    host.emit(&started(resolved, wired, cpu, &trainer))?;
+    let outcome = match trainer.run(&mut host) {
+        Ok(outcome) => outcome,
+        Err(error) => return Err(bundle(error, &trainer, &host)),
+    };
+    let (report, record) = efficiency(&outcome, &wired.spec, config, cpu, predicted);
+    host.folder().write("efficiency.json", &format!("{record:#}\n"))?;
+    let sample = host.last_sample().map(str::to_owned);
+    drop(host);
+    if let End::Interrupted(code) = outcome.end {
+        out.json(&summary(&outcome, &wired.spec, config, &run_dir))?;
+        out.say(format!("stopped after step {}; go on with `autoane train --resume {run_dir}`", outcome.spent.steps));
+        return Ok(code);
+    }
+    out.say(report);
+    conclude(&outcome, sample.as_deref(), &run_dir, out)?;
+    out.json(&summary(&outcome, &wired.spec, config, &run_dir))?;
+    Ok(0)
+}
+
+/// Brings back the last whole checkpoint of a run that is continued; says what was passed over.
+fn restore(
+    trainer: &mut Trainer<'_>,
+    folder: &RunFolder,
+    files: &Files<'_>,
+    resolved: &Resolved,
+    out: Out,
+) -> anyhow::Result<u64> {
+    if resolved.resume.is_none() {
+        return Ok(0);
+    }
+    for (key, before, now) in resolved.changes_to_run() {
+        out.say(format!("{key}: {now} instead of the run's {before}"));
+    }
+    let Some(loaded) = folder.last()? else {
+        out.say("nothing was saved yet: the run starts from its beginning");
+        return Ok(0);
+    };
+    for skipped in &loaded.skipped {
+        out.warn(format!("{} is damaged and passed over: {}", skipped.path.display(), skipped.reason));
+    }
+    trainer.restore(folder.relative(&loaded.path), |into| files.read(&loaded.path, into))?;
+    out.say(format!("going on after step {} of {}", loaded.step, folder.path.display()));
+    Ok(loaded.step)
+}
+
+fn introduce(resolved: &Resolved, wired: &Wired, run_dir: &str, predicted: Predicted, out: Out) {
+    let config = &resolved.config;
+    let layout = Layout::of(&wired.spec);
+    let spec = &wired.spec;
+    let ids = if spec.vocab == wired.full.vocab { String::new() } else { format!(" of {}", wired.full.vocab) };
+    out.say(format!(
+        "{}: {} parameters ({} layers of {}, {} ids{ids}), {} windows of {} tokens a step, foreseen memory {}",
+        wired.name,
+        out::count(layout.len() as f64),
+        spec.layers,
+        spec.dim,
+        spec.vocab,
+        config.batch_size * config.accumulate,
+        config.seq_len,
+        out::bytes(predicted.bytes)
+    ));
+    out.say(format!("run folder: {run_dir}"));
+}
+
+fn started(resolved: &Resolved, wired: &Wired, cpu: &kernels::Cpu, trainer: &Trainer<'_>) -> Event {
+    let spent = trainer.budget().spent();
+    let started = Started {
+        step: spent.steps,
+        seconds: spent.seconds,
+        tokens: spent.tokens,
+        model: wired.name.clone(),
+        params: trainer.params().len() as u64,
+        seed: resolved.config.seed,
+        threads: cpu.pool().threads(),
+        device: resolved.config.device.name().to_owned(),
+        method: resolved.config.method.name().to_owned(),
+    };
+    if spent.steps == 0 { Event::Started(started) } else { Event::Resumed(started) }
+}
+
+/// The last words: result, sample, what to do next.
+fn conclude(outcome: &train::trainer::Outcome, sample: Option<&str>, run_dir: &str, out: Out) -> anyhow::Result<()> {
+    if let Some(e) = outcome.evaluation {
+        let bpb = e.bpb.map_or_else(String::new, |b| format!(", {:.3} ± {:.3} bits per byte", b.value, b.se));
+        out.line(format!("validation loss {:.4} ± {:.4} nats a token{bpb}", e.loss.value, e.loss.se))?;
+    }
+    if let Some(text) = sample {
+        out.line(format!("\n{text}\n"))?;
+    }
+    let best = if Path::new(run_dir).join("checkpoints/best").exists() { "best" } else { "last" };
+    out.say(format!(
+        "next:\n  autoane generate {run_dir} --prompt \"Once upon a time\"\n  autoane eval {run_dir} --data stories\n  \
+         autoane train --resume {run_dir} --max-time 10m\n  checkpoint for other programs: {run_dir}/checkpoints/{best}"
+    ));
+    Ok(())
+}
+
+/// `--explain`: where each part of a step runs and what it costs.
+fn explain(resolved: &Resolved, wired: &Wired, cpu: &kernels::Cpu, out: Out) -> anyhow::Result<u8> {
+    let config = &resolved.config;
+    let flops = model::flops_per_token(&wired.spec, config.seq_len);
+    let tokens = (config.seq_len * config.batch_size * config.accumulate) as f64;
+    let place = format!("cpu, {} threads, {}", cpu.pool().threads(), cpu.isa().name());
+    let parts = ["embedding", "attention block", "ffn block", "classifier and loss", "backward, dx and dW", "optimizer"];
+    let rows: Vec<Vec<String>> = parts.iter().map(|p| vec![(*p).to_owned(), place.clone()]).collect();
+    out.table(&["block", "where"], &rows)?;
+    let step = flops.train * tokens / 1e9;
+    let bytes = wire::planned_bytes(config, &wired.spec, cpu);
+    out.line(format!("{step:.1} GFLOP a step of {tokens} tokens, {} of memory", out::bytes(bytes)))?;
+    out.json(&json!({ "device": "cpu", "blocks": parts, "gflop_per_step": step, "bytes": bytes }))?;
+    Ok(0)
+}
+
+/// For a run that diverged: what it takes to see it happen again.
+fn bundle(error: anyhow::Error, trainer: &Trainer<'_>, host: &RunHost<'_>) -> anyhow::Error {
+    let Some(TrainError::Diverged(incident)) = error.downcast_ref::<TrainError>() else { return error };
+    let folder = host.folder();
+    match write_bundle(incident, trainer, folder, host.files()) {
+        Ok(path) => {
+            let next =
+                format!("try `--learning-rate` at half; the last good checkpoint is {}/checkpoints/last", folder.path.display());
+            Exit::new(crate::exit::DIVERGED, format!("{error:#}; batch and state are in {path}; {next}")).into()
+        }
+        Err(why) => error.context(format!("and what led to it could not be written: {why:#}")),
+    }
+}
+
+fn write_bundle(incident: &Incident, trainer: &Trainer<'_>, folder: &RunFolder, files: &Files<'_>) -> anyhow::Result<String> {
+    let path = folder.path.join("diverged");
+    std::fs::create_dir_all(&path)?;
+    let (inputs, targets) = trainer.last_batch();
+    let record = json!({
+        "incident": incident,
+        "inputs": inputs,
+        "targets": targets,
+        "seq_len": files.seq_len,
+        "config": files.config,
+        "last_good_checkpoint": folder.store.last().map(|s| folder.relative(&folder.store.path_of(s))),
+    });
+    std::fs::write(path.join("incident.json"), format!("{record:#}\n"))?;
+    formats::safetensors::write_f32(&path.join("weights.safetensors"), |put| put("weights", trainer.params()))?;
+    Ok(path.to_string_lossy().into_owned())
+}
+
+/// Ends the process at the point of a save that `AUTOANE_CRASH_AT` names: how the kill tests reach inside a save.
+fn crash_hook() -> Option<fn(&'static str)> {
+    std::env::var_os("AUTOANE_CRASH_AT")?;
+    Some(|point| {
+        if std::env::var("AUTOANE_CRASH_AT").as_deref() == Ok(point) {
+            std::process::abort();
+        }
+    })
 }

@@ -235,6 +235,12 @@ impl<'a> CpuEngine<'a> {
         Ok(self.all_logits(params, tokens.len()))
     }
 
+    /// The normed output of the last block for the last batch, `[tokens, dim]`: what the classifier reads. Only after
+    /// [`CpuEngine::loss`] and [`CpuEngine::logits`].
+    pub fn hidden(&self) -> &[f32] {
+        &self.scratch.norm
+    }
+
     /// Cross-entropy of each token of the last batch, 0 where there was no target.
     pub fn token_losses(&self) -> &[f32] {
         &self.scratch.losses

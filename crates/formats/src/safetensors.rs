@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::fs::File;
+use std::io::{BufWriter, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -115,11 +116,63 @@ impl Container {
         &self.tensors
     }
 
+    /// Fills `out` with the f32 tensor called `name`, which must have exactly as many elements.
+    ///
+    /// # Errors
+    /// `Bad` when there is no such tensor, or of another type or size; `Io`.
+    pub fn read_f32(&self, name: &str, out: &mut [f32]) -> Result<(), FormatError> {
+        let wanted = || format!("f32, {} elements", out.len());
+        let bad = |found: String| FormatError::bad(&self.path, format!("tensor {}", shown(name)), found, wanted());
+        let Some(tensor) = self.tensors.iter().find(|t| t.name == name) else { return Err(bad("nothing".into())) };
+        if tensor.dtype != "F32" || tensor.bytes != 4 * out.len() as u64 {
+            return Err(bad(format!("{}, {} bytes", tensor.dtype, tensor.bytes)));
+        }
+        let mut bytes = vec![0; 4 * out.len().min(PIECE)];
+        for (i, piece) in out.chunks_mut(PIECE).enumerate() {
+            let bytes = &mut bytes[..4 * piece.len()];
+            self.read_at(tensor.start + 4 * (i * PIECE) as u64, bytes)?;
+            for (x, b) in piece.iter_mut().zip(bytes.as_chunks::<4>().0) {
+                *x = f32::from_le_bytes(*b);
+            }
+        }
+        Ok(())
+    }
+
     /// Reads `buffer.len()` bytes at `offset`.
     pub(crate) fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), FormatError> {
         let expected = "the size that it had when it was opened";
         self.file.read_exact_at(buffer, offset).map_err(|e| FormatError::read(&self.path, expected, e))
     }
+}
+
+/// Elements converted at once.
+const PIECE: usize = 1 << 16;
+
+/// Writes one-dimensional f32 tensors; `visit` shows each with its name, the same ones whenever it is called.
+///
+/// # Errors
+/// `Create`, `Io`.
+pub fn write_f32(path: &Path, visit: impl Fn(&mut dyn FnMut(&str, &[f32]))) -> Result<(), FormatError> {
+    let (mut header, mut at) = (serde_json::Map::new(), 0);
+    visit(&mut |name, values| {
+        let end = at + 4 * values.len();
+        let entry = serde_json::json!({ "dtype": "F32", "shape": [values.len()], "data_offsets": [at, end] });
+        header.insert(name.to_owned(), entry);
+        at = end;
+    });
+    let mut text = serde_json::Value::Object(header).to_string().into_bytes();
+    text.resize(text.len().next_multiple_of(8), b' ');
+    let file = File::create(path).map_err(|e| FormatError::create(path, e))?;
+    let mut out = BufWriter::with_capacity(1 << 18, file);
+    let mut written = out.write_all(&(text.len() as u64).to_le_bytes()).and_then(|()| out.write_all(&text));
+    visit(&mut |_, values| {
+        for x in values {
+            if written.is_ok() {
+                written = out.write_all(&x.to_le_bytes());
+            }
+        }
+    });
+    written.and_then(|()| out.flush()).map_err(|e| FormatError::write(path, e))
 }
 
 /// Checks types, sizes and places: the tensors cover the data from its first to its last byte, each byte once.

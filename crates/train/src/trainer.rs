@@ -147,6 +147,21 @@ impl Trainer<'_> {
         &self.budget
     }
 
+    /// Inputs and targets of the last batch, in training ids.
+    pub fn last_batch(&self) -> (&[u32], &[u32]) {
+        (&self.batch.inputs, &self.batch.targets)
+    }
+
+    /// Some text of the validation split, or of the training split without one: `[seq]` training ids, always the same.
+    pub fn probe(&mut self) -> Vec<u32> {
+        let mut batch = self.loader.batch(1);
+        if self.loader.fill_val(0, 1, &mut batch) == 0 {
+            batch.rows = 1;
+            self.loader.fill_at(0, &mut batch);
+        }
+        batch.inputs
+    }
+
     fn session<H: Host>(&self, host: &mut H) -> Duration {
         host.now().saturating_sub(self.session_start)
     }

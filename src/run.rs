@@ -1,0 +1,12 @@
+//! A training run: its folder, its checkpoints, and its place in the world.
+
+mod checkpoint;
+mod folder;
+mod host;
+mod report;
+mod silence;
+
+pub use checkpoint::{Files, SavedState, read_state};
+pub use folder::RunFolder;
+pub use host::{RunHost, Shown};
+pub use report::{Predicted, efficiency, summary};

@@ -1,0 +1,302 @@
+//! Configuration -> trainer: which data, which model, and the parts joined.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use data::{Dataset, DatasetOptions, Loader, LoaderOptions, Tokenizer, VocabMap};
+use engine::{CpuEngine, Options, Shape};
+use formats::hf::{self, HfModel, SpecialIds};
+use kernels::{Cpu, Isa};
+use model::{Layout, ModelSpec};
+use train::budget::Limits;
+use train::optimizer::{AdamWConfig, Optimizer, OptimizerConfig};
+use train::schedule::{self, Schedule};
+use train::trainer::Parts;
+
+use crate::config::{self, DataOrder, Every, IsaChoice, ModelChoice, OptimizerKind, Packing, Resolved, TrainConfig, Warmup};
+use crate::corpus::{self, Tok};
+use crate::exit::{self, Exit};
+use crate::out::Out;
+
+/// Ids of the tokenizer that is trained on text when none is given.
+const PRESET_VOCAB: usize = config::TRAINED_VOCAB;
+
+/// The model and the data of a run.
+pub struct Wired {
+    /// What the user calls the model.
+    pub name: String,
+    /// The model over the full vocabulary: what is exported.
+    pub full: ModelSpec,
+    /// The model over the ids that training sees.
+    pub spec: ModelSpec,
+    /// The released model that training starts from.
+    pub base: Option<HfModel>,
+    /// Tokens and vocabulary map.
+    pub data: Arc<Dataset>,
+    /// Special ids of exports, in the full vocabulary.
+    pub special: SpecialIds,
+}
+
+/// Opens the data and settles the model of a run. `map` is that of the run that is continued.
+///
+/// # Errors
+/// Those of the files involved, and usage errors where they do not fit each other.
+pub fn open(resolved: &mut Resolved, cpu: &Cpu, map: Option<VocabMap>, out: Out) -> anyhow::Result<Wired> {
+    let choice = ModelChoice::of_config(&resolved.config)?;
+    let base = match &choice {
+        ModelChoice::Path(path) => Some(hf::open(&crate::place::model_folder(path, out)?)?),
+        _ => None,
+    };
+    let data = Arc::new(open_data(&resolved.config, &choice, base.as_ref(), map, cpu, out)?);
+    for note in data.notes() {
+        out.say(note);
+    }
+    let choice = match choice {
+        ModelChoice::Auto => ModelChoice::Preset(crate::auto::choose(resolved, cpu, &data, out)?),
+        other => other,
+    };
+    let shape = match &choice {
+        ModelChoice::Preset(preset) => preset.spec.clone(),
+        ModelChoice::Shape(path) => hf::config::read(path)?.spec,
+        ModelChoice::Path(_) | ModelChoice::Auto => base.as_ref().map(|b| b.spec().clone()).context("no model")?,
+    };
+    let full = ModelSpec {
+        residual_scale: resolved.config.residual_scale.unwrap_or(shape.residual_scale),
+        vocab: full_vocab(base.as_ref(), &shape, &data)?,
+        ..shape
+    };
+    full.validate()?;
+    let name = match &choice {
+        ModelChoice::Preset(preset) => preset.name.to_owned(),
+        ModelChoice::Shape(path) | ModelChoice::Path(path) => stem(path),
+        ModelChoice::Auto => "auto".to_owned(),
+    };
+    let spec = full.with_vocab(data.vocab().len());
+    Ok(Wired { special: special_ids(base.as_ref(), &data), name, full, spec, base, data })
+}
+
+/// Rows of the exported embedding: those of the released model, or what the data's tokenizer has.
+fn full_vocab(base: Option<&HfModel>, shape: &ModelSpec, data: &Dataset) -> anyhow::Result<usize> {
+    let of_data = data.vocab().full_vocab;
+    match base {
+        Some(_) if of_data > shape.vocab => {
+            let why = format!("the tokenizer of the data has {of_data} ids, the model has rows for {}", shape.vocab);
+            Err(exit::usage(format!("{why}; prepare the data with the model's own tokenizer")))
+        }
+        Some(_) => Ok(shape.vocab),
+        None => Ok(of_data),
+    }
+}
+
+fn special_ids(base: Option<&HfModel>, data: &Dataset) -> SpecialIds {
+    match base {
+        Some(base) => base.special().clone(),
+        None => SpecialIds { bos: data.eot(), eos: data.eot().into_iter().collect(), pad: None },
+    }
+}
+
+fn stem(path: &Path) -> String {
+    let path = if path.ends_with("config.json") { path.parent().unwrap_or(path) } else { path };
+    path.file_stem().map_or_else(|| "model".to_owned(), |s| s.to_string_lossy().into_owned())
+}
+
+fn open_data(
+    config: &TrainConfig,
+    choice: &ModelChoice,
+    base: Option<&HfModel>,
+    map: Option<VocabMap>,
+    cpu: &Cpu,
+    out: Out,
+) -> anyhow::Result<Dataset> {
+    let given = match (&config.tokenizer, base) {
+        (Some(path), _) => Some(Arc::new(Tokenizer::load(path)?)),
+        (None, Some(base)) if base.dir().join("tokenizer.json").is_file() => Some(Arc::new(Tokenizer::load(base.dir())?)),
+        _ => None,
+    };
+    let tok = match (&given, base) {
+        (Some(tokenizer), _) => Some(Tok::Given(tokenizer.clone())),
+        (None, Some(_)) => None,
+        (None, None) => Some(Tok::Train(config.vocab_size.unwrap_or(PRESET_VOCAB))),
+    };
+    let corpus = corpus::locate(&config.data, tok, cpu.pool().threads(), out)?;
+    let raw = corpus.tokenizer.is_none();
+    let declared = match choice {
+        _ if !raw => None,
+        ModelChoice::Path(_) => base.map(|b| b.spec().vocab),
+        _ if config.vocab_size.is_some() => config.vocab_size,
+        ModelChoice::Preset(preset) => Some(preset.spec.vocab),
+        ModelChoice::Shape(path) => Some(hf::config::read(path)?.spec.vocab),
+        ModelChoice::Auto => None,
+    };
+    // a released model has rows beyond its tokenizer's ids, and a raw file only what is declared
+    let declared = base.map(|b| b.spec().vocab).filter(|_| !raw).or(declared);
+    let vocab = declared.or(corpus.tokenizer.as_ref().map(|t| t.vocab_size()));
+    let raw_file = corpus.path.is_file();
+    let width = raw_file.then(|| crate::place::token_width(&corpus.path, config.token_width, vocab)).transpose()?;
+    let options = DatasetOptions { width, vocab_size: declared, tokenizer: corpus.tokenizer, compact: config.compact_vocab, map };
+    Ok(Dataset::open(&corpus.path, options)?)
+}
+
+/// The processor as the configuration wants it.
+pub fn cpu(config: &TrainConfig) -> anyhow::Result<Cpu> {
+    let isa = match config.isa {
+        IsaChoice::Auto => Isa::best(),
+        named => Isa::detect(Some(named.name())).map_err(|e| exit::usage(e.to_string()))?,
+    };
+    if !isa.is_available() {
+        let best = Isa::best().name();
+        return Err(exit::usage(format!("this processor has no {}; the best it has is {best}", isa.name())));
+    }
+    Ok(Cpu::with_isa(config.threads.unwrap_or_else(meter::logical_cpus), isa))
+}
+
+/// The loader of a run.
+///
+/// # Errors
+/// When the data is too short for a window.
+pub fn loader(config: &TrainConfig, data: &Arc<Dataset>) -> anyhow::Result<Loader> {
+    let options = LoaderOptions {
+        seq_len: config.seq_len,
+        order: match config.data_order {
+            DataOrder::Sequential => data::Order::Sequential,
+            DataOrder::Shuffled => data::Order::Shuffled,
+        },
+        packing: match config.packing {
+            Packing::Stream => data::Packing::Stream,
+            Packing::Documents => data::Packing::Documents,
+        },
+        val_fraction: config.val_fraction,
+        max_val_windows: Some(config.val_tokens.div_ceil(config.seq_len)),
+        seed: config.seed,
+    };
+    Ok(Loader::new(data.clone(), options)?)
+}
+
+/// Shape and options of the engine of a run.
+pub fn engine_shape(config: &TrainConfig) -> (Shape, Options) {
+    (Shape { rows: config.batch_size, seq: config.seq_len }, Options { gradient: true, recompute: config.recompute })
+}
+
+/// Update rule of a run.
+pub fn optimizer(config: &TrainConfig) -> OptimizerConfig {
+    let adam = AdamWConfig { beta1: f64::from(config.beta1), beta2: f64::from(config.beta2), eps: 1e-8 };
+    let momentum = f64::from(config.momentum);
+    match config.optimizer {
+        OptimizerKind::Adamw => OptimizerConfig::AdamW(adam),
+        OptimizerKind::Muon => OptimizerConfig::Muon { momentum, ns_steps: 5, nesterov: true, adam },
+        OptimizerKind::Sgd => OptimizerConfig::Sgd { momentum },
+    }
+}
+
+/// Learning rate of a run.
+pub fn schedule(config: &TrainConfig) -> Schedule {
+    Schedule {
+        peak: config.learning_rate,
+        shape: match config.schedule {
+            config::Schedule::Cosine => schedule::Shape::Cosine,
+            config::Schedule::Wsd => schedule::Shape::Wsd(schedule::Cooldown::OneMinusSqrt),
+            config::Schedule::Linear => schedule::Shape::Linear,
+            config::Schedule::Constant => schedule::Shape::Constant,
+        },
+        warmup: match config.warmup {
+            Warmup::Steps(n) => schedule::Warmup::Steps(n),
+            Warmup::Time(t) => schedule::Warmup::Time(t),
+            Warmup::Percent(p) => schedule::Warmup::Fraction(p / 100.0),
+        },
+        min_lr_ratio: f64::from(config.min_lr_ratio),
+    }
+}
+
+/// Weights before the first step: those of the base, or new ones.
+///
+/// # Errors
+/// Those of the base's files.
+pub fn initial_params(wired: &Wired, layout: &Layout, seed: u64) -> anyhow::Result<Vec<f32>> {
+    match &wired.base {
+        Some(base) if wired.data.vocab().full_of.len() < base.spec().vocab => {
+            Ok(base.load_rows(layout, &wired.data.vocab().full_of)?)
+        }
+        Some(base) => Ok(base.load(layout)?),
+        None => Ok(engine::init(&wired.spec, layout, seed)),
+    }
+}
+
+/// Everything joined.
+///
+/// # Errors
+/// Those of the data and of the base's files.
+pub fn parts<'a>(config: &TrainConfig, wired: &Wired, cpu: &'a Cpu) -> anyhow::Result<Parts<'a>> {
+    let layout = Layout::of(&wired.spec);
+    let (shape, options) = engine_shape(config);
+    let loader = loader(config, &wired.data)?;
+    Ok(Parts {
+        cpu,
+        engine: CpuEngine::new(cpu, &wired.spec, shape, options),
+        loader,
+        optimizer: Optimizer::new(optimizer(config), &layout, config.weight_decay),
+        schedule: schedule(config),
+        limits: Limits { steps: config.steps, tokens: config.tokens, time: config.max_time },
+        params: initial_params(wired, &layout, config.seed)?,
+        batch_size: config.batch_size,
+        accumulate: config.accumulate,
+        clip_norm: f64::from(config.clip_norm),
+        early_stop: config.early_stop,
+        eval_every: every(config.eval_every),
+        save_every: every(config.save_every),
+        sample_every: every(config.sample_every),
+    })
+}
+
+fn every(every: Every) -> train::every::Every {
+    match every {
+        Every::Steps(n) => train::every::Every::Steps(n),
+        Every::Time(t) => train::every::Every::Time(t),
+        Every::Never => train::every::Every::Never,
+    }
+}
+
+/// Bytes that a run will hold at its peak beyond what the process holds now.
+pub fn planned_bytes(config: &TrainConfig, spec: &ModelSpec, cpu: &Cpu) -> u64 {
+    let (shape, options) = engine_shape(config);
+    let layout = Layout::of(spec);
+    let sizes = engine::Sizes::of(spec, shape, options, cpu.pool().threads());
+    let optimizer = optimizer(config).bytes(&layout);
+    (2 * 4 * layout.len() + optimizer + sizes.bytes() + Cpu::PACK_BYTES_MAX) as u64
+}
+
+/// Refuses a run that cannot fit, and names the cheapest fixes with what they would need.
+///
+/// # Errors
+/// 1, with the fixes.
+pub fn check_memory(config: &TrainConfig, spec: &ModelSpec, cpu: &Cpu) -> anyhow::Result<u64> {
+    let held = meter::rss_bytes().unwrap_or(0);
+    let needed = held + planned_bytes(config, spec, cpu);
+    let available = meter::available_memory().map(|a| a.saturating_add(held));
+    let Some(available) = available.filter(|a| needed > *a) else { return Ok(needed) };
+    let half = (config.batch_size / 2).max(1);
+    let fixes = [
+        ("--recompute".to_owned(), TrainConfig { recompute: true, ..config.clone() }),
+        (
+            format!("--batch-size {half} --accumulate {}", config.accumulate * config.batch_size.div_ceil(half)),
+            TrainConfig { batch_size: half, ..config.clone() },
+        ),
+        (
+            format!("--recompute --batch-size 1 --accumulate {}", config.accumulate * config.batch_size),
+            TrainConfig { recompute: true, batch_size: 1, ..config.clone() },
+        ),
+        ("--optimizer sgd".to_owned(), TrainConfig { optimizer: OptimizerKind::Sgd, momentum: 0.0, ..config.clone() }),
+    ];
+    let mut message = format!(
+        "this run needs {}, and {} are available; what would need less:",
+        crate::out::bytes(needed),
+        crate::out::bytes(available)
+    );
+    for (flags, fix) in fixes {
+        let bytes = held + planned_bytes(&fix, spec, cpu);
+        let fits = if bytes <= available { "fits" } else { "still too much" };
+        message += &format!("\n  {flags}: {} ({fits})", crate::out::bytes(bytes));
+    }
+    message += "\n  or a smaller model: `autoane models`";
+    Err(Exit::new(1, message).into())
+}
