@@ -61,8 +61,23 @@ fn code_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if let Some(exit) = cause.downcast_ref::<Exit>() {
         return Some(exit.code);
     }
+    if let Some(error) = cause.downcast_ref::<data::DataError>() {
+        return Some(error.exit_code());
+    }
+    if let Some(error) = cause.downcast_ref::<formats::FormatError>() {
+        return Some(error.exit_code());
+    }
+    if let Some(error) = cause.downcast_ref::<train::checkpoint::CheckpointError>() {
+        return Some(error.exit_code());
+    }
+    if let Some(error) = cause.downcast_ref::<train::TrainError>() {
+        return Some(error.exit_code());
+    }
     if cause.is::<model::SpecError>() {
         return Some(BAD_DATA);
+    }
+    if cause.is::<kernels::gemm::UnknownIsa>() {
+        return Some(USAGE);
     }
     cause.downcast_ref::<std::io::Error>().map(code_of_io)
 }

@@ -77,7 +77,7 @@ impl Given {
 }
 
 /// Variables that are read elsewhere.
-const OTHER_VARIABLES: [&str; 2] = ["AUTOANE_SHARED", "AUTOANE_CRASH_AT"];
+const OTHER_VARIABLES: [&str; 3] = ["AUTOANE_SHARED", "AUTOANE_CACHE", "AUTOANE_CRASH_AT"];
 
 /// The settings in `AUTOANE_...` variables, and a warning for each such variable that is not a setting.
 ///
@@ -86,7 +86,8 @@ const OTHER_VARIABLES: [&str; 2] = ["AUTOANE_SHARED", "AUTOANE_CRASH_AT"];
 pub fn from_environment(env: &[(String, String)]) -> anyhow::Result<(Vec<Given>, Vec<String>)> {
     let (mut given, mut warnings) = (Vec::new(), Vec::new());
     for (name, text) in env.iter().filter(|(name, _)| name.starts_with("AUTOANE_")) {
-        if OTHER_VARIABLES.contains(&name.as_str()) {
+        // cargo hands the build's own variables on to what it runs
+        if OTHER_VARIABLES.contains(&name.as_str()) || name.starts_with("AUTOANE_BUILD_") {
             continue;
         }
         if let Some(setting) = SETTINGS.iter().find(|s| s.variable() == *name) {
@@ -144,12 +145,13 @@ pub fn plain(value: serde_json::Value) -> String {
 }
 
 /// Settings that do not pass from a checkpoint to the next training of its model.
-const OF_ONE_RUN: [&str; 12] = [
+const OF_ONE_RUN: [&str; 13] = [
     "model",
     "model-config",
     "data",
     "tokenizer",
     "vocab-size",
+    "token-width",
     "out",
     "steps",
     "tokens",
