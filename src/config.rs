@@ -21,8 +21,8 @@ pub use model::{ModelChoice, free_run_folder, nearest};
 pub use resolve::{Resolved, Sources};
 pub use settings::{SETTINGS, Setting, setting};
 pub use values::{
-    DataOrder, Device, Every, IsaChoice, Method, OptimizerKind, Packing, Schedule, Warmup, duration, integer, positive, real,
-    single, size,
+    DataOrder, Device, Every, IsaChoice, Method, OptimizerKind, Packing, Schedule, TokenWidth, Warmup, duration, integer,
+    positive, real, single, size,
 };
 
 /// Vocabulary of a tokenizer that is trained on the data when `--vocab-size` is not given.
@@ -44,6 +44,8 @@ pub struct TrainConfig {
     pub tokenizer: Option<PathBuf>,
     /// Ids of a raw token file, or of the tokenizer trained on the data ([`TRAINED_VOCAB`] when not given).
     pub vocab_size: Option<usize>,
+    /// Width of the tokens of a raw token file.
+    pub token_width: TokenWidth,
     /// Run folder.
     pub out: Option<PathBuf>,
     /// Budget in optimizer steps.
@@ -122,6 +124,7 @@ impl Default for TrainConfig {
             data: "stories".into(),
             tokenizer: None,
             vocab_size: None,
+            token_width: TokenWidth::Auto,
             out: None,
             steps: None,
             tokens: None,

@@ -46,7 +46,7 @@ pub const DATA_STORIES: &str = "Examples:
   autoane data stories --stories 100000 --out stories.txt";
 
 pub const DATA_DOWNLOAD: &str = "Examples:
-  autoane data download tinystories --out data";
+  autoane data download tinystories";
 
 pub const DATA_TOKENIZE: &str = "Examples:
   autoane data tokenize my.txt --out prepared

@@ -12,9 +12,20 @@ pub struct MachineArgs {
     /// Worker threads [default: all]
     #[arg(long, value_name = "N", env = "AUTOANE_THREADS", value_parser = threads)]
     pub threads: Option<usize>,
-    /// Instruction set of the kernels: auto, scalar, avx2, avx512, neon
-    #[arg(long, value_name = "NAME", env = "AUTOANE_ISA", default_value = "auto", value_parser = clap::builder::PossibleValuesParser::new(crate::config::IsaChoice::NAMES))]
+    /// Instruction set of the kernels: auto, scalar, avx2, avx512, neon, accelerate
+    #[arg(long, value_name = "NAME", env = "AUTOANE_ISA", default_value = "auto", hide_possible_values = true, value_parser = clap::builder::PossibleValuesParser::new(crate::config::IsaChoice::NAMES))]
     pub isa: String,
+}
+
+impl MachineArgs {
+    /// The arithmetic that was asked for.
+    ///
+    /// # Errors
+    /// Usage error when this machine lacks the instruction set.
+    pub fn cpu(&self) -> anyhow::Result<kernels::Cpu> {
+        let isa = kernels::Isa::detect(Some(&self.isa))?;
+        Ok(kernels::Cpu::with_isa(self.threads.unwrap_or_else(meter::logical_cpus), isa))
+    }
 }
 
 /// `generate MODEL --prompt TEXT`
@@ -155,8 +166,8 @@ pub struct StoriesArgs {
     /// Number of stories
     #[arg(long, value_name = "N", default_value = "1000", value_parser = positive_size)]
     pub stories: usize,
-    /// Seed of the corpus
-    #[arg(long, value_name = "N", default_value = "42", value_parser = seed)]
+    /// Seed of the corpus; 0 is that of `--data stories`
+    #[arg(long, value_name = "N", default_value = "0", value_parser = seed)]
     pub seed: u64,
     /// File to write [default: stdout]
     #[arg(long, value_name = "FILE")]
@@ -168,9 +179,9 @@ pub struct StoriesArgs {
 pub struct DownloadArgs {
     /// Data set
     pub name: DataSetName,
-    /// Folder for it
-    #[arg(long, value_name = "DIR", default_value = "data")]
-    pub out: PathBuf,
+    /// Folder for it [default: where `--data tinystories` looks]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
 }
 
 /// Published data sets.
@@ -207,6 +218,9 @@ pub struct DataInspectArgs {
     /// Ids of the vocabulary of a raw token file: larger ones are an error
     #[arg(long, value_name = "N", value_parser = vocabulary)]
     pub vocab_size: Option<usize>,
+    /// Type of the tokens of a raw token file
+    #[arg(long, value_name = "TYPE", default_value = "auto", value_parser = clap::builder::PossibleValuesParser::new(crate::config::TokenWidth::NAMES))]
+    pub token_width: String,
     /// Tokenizer that shows the first tokens as text
     #[arg(long, value_name = "PATH")]
     pub tokenizer: Option<PathBuf>,

@@ -58,6 +58,7 @@ const FIXED: &[&str] = &[
     "data",
     "tokenizer",
     "vocab-size",
+    "token-width",
     "compact-vocab",
     "data-order",
     "packing",

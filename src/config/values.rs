@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value as Json;
+pub use train::every::Every;
 
 /// Defines an enum whose values have names on the command line.
 macro_rules! choice {
@@ -101,6 +102,17 @@ choice! {
     }
 }
 choice! {
+    /// Bytes of a token in a raw token file.
+    TokenWidth {
+        /// Told from the vocabulary and the file.
+        Auto = "auto",
+        /// Two.
+        U16 = "u16",
+        /// Four.
+        U32 = "u32",
+    }
+}
+choice! {
     /// Instruction set of the kernels.
     IsaChoice {
         /// The best that the processor has.
@@ -113,18 +125,9 @@ choice! {
         Avx512 = "avx512",
         /// Arm NEON.
         Neon = "neon",
+        /// Apple's Accelerate for large products.
+        Accelerate = "accelerate",
     }
-}
-
-/// How often something happens: a bare integer counts optimizer steps, a duration wall time.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Every {
-    /// Every so many optimizer steps.
-    Steps(u64),
-    /// After so much time.
-    Time(Duration),
-    /// Not at all.
-    Never,
 }
 
 /// Length of the learning rate's warm-up.

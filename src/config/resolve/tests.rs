@@ -17,6 +17,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("data", "x.txt"),
     ("tokenizer", "t.json"),
     ("vocab-size", "512"),
+    ("token-width", "u32"),
     ("compact-vocab", "false"),
     ("data-order", "sequential"),
     ("packing", "documents"),

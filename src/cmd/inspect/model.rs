@@ -1,0 +1,89 @@
+//! Model folders, checkpoints, tensor files.
+
+use std::path::Path;
+
+use formats::hf::Description;
+use model::{Layout, flops_per_token};
+use serde_json::json;
+use train::checkpoint::verify;
+
+use super::Report;
+use crate::{out, place};
+
+/// Describes a model folder, a checkpoint of ours, a tensor file or a `config.json`.
+pub fn describe(path: &Path) -> anyhow::Result<Report> {
+    let checkpoint = place::is_checkpoint(path);
+    let mut report = Report::new(match (checkpoint, path.is_dir(), path.extension().is_some_and(|e| e == "json")) {
+        (true, ..) => "checkpoint",
+        (_, true, _) => "Hugging Face folder",
+        (_, _, true) => "model configuration",
+        _ => "safetensors file",
+    });
+    if checkpoint && let Err(error) = verify(path) {
+        report.fact("integrity", "damaged");
+        report.problem = Some((error.exit_code(), error.to_string()));
+        return Ok(report);
+    }
+    let found = formats::hf::inspect(path)?;
+    if checkpoint {
+        report.fact("integrity", "every file agrees with MANIFEST.sha256");
+        report.fact("trainer_state", path.join("trainer").join("state.json").is_file());
+    }
+    add_spec(&mut report, &found);
+    add_tensors(&mut report, &found);
+    if path.is_dir() {
+        report.fact("tokenizer", path.join("tokenizer.json").is_file());
+    }
+    report.problem = found.problem.map(|problem| (0, problem.to_string()));
+    Ok(report)
+}
+
+fn add_spec(report: &mut Report, found: &Description) {
+    let Some(config) = &found.config else { return };
+    let s = &config.spec;
+    let layout = Layout::of(s);
+    report.fact("architecture", format!("{:?}", s.family).to_lowercase());
+    report.fact("params", layout.len());
+    report.fact("flops_per_token", flops_per_token(s, 256.min(s.context)).train);
+    report.fact("spec", json!(s));
+    report.fact("bos_id", json!(config.special.bos));
+    report.fact("eos_ids", json!(config.special.eos));
+    let heads = format!("{} heads, {} kv heads of {}", s.heads, s.kv_heads, s.head_dim);
+    let tying = if s.tied { "tied" } else { "untied" };
+    let mut text = format!(
+        "dim {}, {} layers, {heads}, hidden {}, vocabulary {} ({tying}), context {}\nrope theta {}, {:?}, norm eps {:?}",
+        s.dim, s.layers, s.hidden, s.vocab, s.context, s.rope.theta, s.rope.scaling, s.norm_eps
+    );
+    let extras = [
+        (s.qkv_bias, "biases on q, k, v".to_owned()),
+        (s.o_bias, "bias on o".to_owned()),
+        (s.qk_norm, "norms on q and k".to_owned()),
+        (s.window.is_some(), format!("sliding window {:?}", s.window.map(|w| w.size))),
+        (s.residual_scale != 1.0, format!("residual scale {:?}", s.residual_scale)),
+    ];
+    for (_, extra) in extras.iter().filter(|(there, _)| *there) {
+        text.push_str(&format!(", {extra}"));
+    }
+    report.more.push(text);
+}
+
+fn add_tensors(report: &mut Report, found: &Description) {
+    report.fact("file_bytes", found.bytes);
+    report.fact("tensor_count", found.tensors.len());
+    report.fact("metadata", json!(found.metadata));
+    let entry = |t: &formats::hf::TensorEntry| {
+        let x = &t.tensor;
+        json!({ "file": t.file, "name": x.name, "dtype": x.dtype, "shape": x.shape, "offset": x.start, "bytes": x.bytes })
+    };
+    report.fact("tensors", json!(found.tensors.iter().map(entry).collect::<Vec<_>>()));
+    if found.tensors.is_empty() {
+        return;
+    }
+    let row = |t: &formats::hf::TensorEntry| {
+        let shape: Vec<String> = t.tensor.shape.iter().map(u64::to_string).collect();
+        let name = t.tensor.name.escape_default().to_string(); // names come from the file: no control characters
+        vec![name, t.tensor.dtype.clone(), format!("[{}]", shape.join(", ")), t.tensor.start.to_string(), t.file.clone()]
+    };
+    let rows: Vec<_> = found.tensors.iter().map(row).collect();
+    report.more.push(out::align(&["tensor", "type", "shape", "offset", "file"], &rows));
+}
