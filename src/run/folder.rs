@@ -153,7 +153,7 @@ fn entries(path: &Path) -> anyhow::Result<Vec<String>> {
 fn environment(threads: usize) -> serde_json::Value {
     json!({
         "version": env!("CARGO_PKG_VERSION"),
-        "commit": option_env!("AUTOANE_COMMIT"),
+        "commit": env!("AUTOANE_BUILD_COMMIT"),
         "os": std::env::consts::OS,
         "arch": std::env::consts::ARCH,
         "cpu": meter::cpu_name(),
