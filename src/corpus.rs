@@ -60,6 +60,12 @@ pub fn locate(data: &str, tok: Option<Tok>, threads: usize, out: Out) -> anyhow:
     Ok(Corpus { path: prepared.folder, tokenizer: Some(prepared.tokenizer) })
 }
 
+/// Whether `data` is text, which has no ids without a tokenizer; false for what is not there.
+pub fn is_text(data: &str) -> bool {
+    let path = Path::new(data);
+    matches!(data, "stories" | "tinystories") || path.exists() && !is_tokens(path, path.is_dir())
+}
+
 /// Where this program keeps what it can make again: `AUTOANE_CACHE`, else the user's cache folder, else a temporary one.
 pub fn cache_dir() -> PathBuf {
     cache_from(|name| std::env::var_os(name).filter(|value| !value.is_empty()))

@@ -6,6 +6,7 @@ mod cmd;
 mod config;
 mod corpus;
 mod exit;
+mod model_file;
 mod out;
 mod place;
 mod run;

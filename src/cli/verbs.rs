@@ -54,6 +54,9 @@ pub struct GenerateArgs {
     /// Seed of the sampling
     #[arg(long, value_name = "N", default_value = "42", value_parser = seed)]
     pub seed: u64,
+    /// Sample also ids that training never saw
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", hide_default_value = true, hide_possible_values = true)]
+    pub all_ids: bool,
     /// Tokenizer: tokenizer.json or a folder with one [default: the model's]
     #[arg(long, value_name = "PATH")]
     pub tokenizer: Option<PathBuf>,

@@ -46,14 +46,17 @@ impl Sampler {
         c.clear();
         c.extend(logits.iter().zip(0u32..).filter(|(_, id)| allowed(*id)).map(|(&z, id)| (z, id)));
         // equal logits: the lower id first, so that the order is total
-        c.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-        let Some(&(best, first)) = c.first() else { return 0 };
+        let likelier = |a: &(f32, u32), b: &(f32, u32)| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));
+        let Some(&(best, first)) = c.iter().min_by(|a, b| likelier(a, b)) else { return 0 };
         if self.config.temperature <= 0.0 {
             return first;
         }
-        if self.config.top_k > 0 {
-            c.truncate(self.config.top_k);
+        let k = self.config.top_k;
+        if k > 0 && k < c.len() {
+            c.select_nth_unstable_by(k, likelier);
+            c.truncate(k);
         }
+        c.sort_unstable_by(likelier);
         for (z, _) in c.iter_mut() {
             *z = ((*z - best) / self.config.temperature).exp();
         }

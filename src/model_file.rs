@@ -1,0 +1,105 @@
+//! A model on the disk, opened: weights, tokenizer, and what is known of its training.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+use data::{Tokenizer, VocabMap};
+use formats::hf::{self, HfModel};
+use model::{Layout, ModelSpec};
+
+use crate::exit;
+use crate::out::Out;
+use crate::place;
+use crate::run::read_state;
+
+/// A model folder, or a checkpoint that was verified.
+pub struct OpenModel {
+    /// Its folder.
+    pub path: PathBuf,
+    /// Shape, special ids, weights.
+    pub hf: HfModel,
+    /// The tokenizer inside the folder.
+    pub tokenizer: Option<Arc<Tokenizer>>,
+    /// The ids that training ran over, when they are fewer than the vocabulary.
+    pub map: Option<VocabMap>,
+    /// Tokens a window of its training, when this program trained it.
+    pub seq_len: Option<usize>,
+}
+
+/// Opens the model that `path` means: a Hugging Face folder, a checkpoint, or the best checkpoint of a run.
+///
+/// # Errors
+/// 66 when nothing is there, 65 for a bad or damaged model.
+pub fn open(path: &Path, out: Out) -> anyhow::Result<OpenModel> {
+    let folder = place::model_folder(path, out)?;
+    if folder != path {
+        out.say(format!("using {}", folder.display()));
+    }
+    let hf = hf::open(&folder)?;
+    let dir = hf.dir().to_path_buf();
+    let tokenizer = dir.join("tokenizer.json").is_file().then(|| Tokenizer::load(&dir).map(Arc::new)).transpose()?;
+    let trainer = dir.join("trainer");
+    let seq_len = trainer.join("state.json").is_file().then(|| read_state(&dir)).transpose()?.map(|s| s.seq_len);
+    let map = read_map(&trainer.join("vocab.json"), hf.spec())?;
+    Ok(OpenModel { path: folder, hf, tokenizer, map, seq_len })
+}
+
+fn read_map(path: &Path, spec: &ModelSpec) -> anyhow::Result<Option<VocabMap>> {
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    let map = VocabMap::from_json(&text, path)?;
+    if map.full_vocab > spec.vocab {
+        let expected = format!("at most the {} ids of the model", spec.vocab);
+        return Err(data::DataError::bad(path, data::Place::File, expected, map.full_vocab.to_string()).into());
+    }
+    Ok(Some(map))
+}
+
+impl OpenModel {
+    /// The shape, over the full vocabulary.
+    pub fn spec(&self) -> &ModelSpec {
+        self.hf.spec()
+    }
+
+    /// All weights over the full vocabulary.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn params(&self) -> anyhow::Result<Vec<f32>> {
+        Ok(self.hf.load(self.hf.layout())?)
+    }
+
+    /// Shape and weights over the ids of `map`.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn compact(&self, map: &VocabMap) -> anyhow::Result<(ModelSpec, Vec<f32>)> {
+        let spec = self.spec().with_vocab(map.len());
+        let params = self.hf.load_rows(&Layout::of(&spec), &map.full_of)?;
+        Ok((spec, params))
+    }
+
+    /// The tokenizer that was asked for, else the model's own, if there is one.
+    ///
+    /// # Errors
+    /// Those of reading the one that was asked for.
+    pub fn tokenizer_or(&self, given: Option<&Path>) -> anyhow::Result<Option<Arc<Tokenizer>>> {
+        match given {
+            Some(path) => Ok(Some(Arc::new(Tokenizer::load(path)?))),
+            None => Ok(self.tokenizer.clone()),
+        }
+    }
+
+    /// As [`OpenModel::tokenizer_or`], for a verb that cannot do without.
+    ///
+    /// # Errors
+    /// A usage error when there is none.
+    pub fn need_tokenizer(&self, given: Option<&Path>) -> anyhow::Result<Arc<Tokenizer>> {
+        self.tokenizer_or(given)?.ok_or_else(|| {
+            exit::usage(format!("{} has no tokenizer.json; pass one with --tokenizer PATH", self.path.display()))
+        })
+    }
+}
