@@ -21,8 +21,8 @@ pub use model::{ModelChoice, free_run_folder, nearest};
 pub use resolve::{Resolved, Sources};
 pub use settings::{SETTINGS, Setting, setting};
 pub use values::{
-    DataOrder, Device, Every, IsaChoice, Method, OptimizerKind, Packing, Schedule, TokenWidth, Warmup, duration, integer,
-    positive, real, single, size,
+    DataOrder, Device, Every, IsaChoice, Method, OptimizerKind, Packing, Schedule, TokenWidth, Warmup, duration, integer, real,
+    size,
 };
 
 /// Vocabulary of a tokenizer that is trained on the data when `--vocab-size` is not given.

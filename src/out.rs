@@ -30,11 +30,6 @@ impl Out {
         self.json
     }
 
-    /// Whether only errors and results are wanted.
-    pub fn is_quiet(&self) -> bool {
-        self.quiet
-    }
-
     /// A message to the user, unless `--quiet`.
     pub fn say(&self, message: impl AsRef<str>) {
         if !self.quiet {
@@ -129,7 +124,8 @@ impl Progress {
                 bar.set_message(format!("{}  {message}", self.what));
             }
             State::Lines { last, said } if last.elapsed() >= LINE_EVERY => {
-                let share = if self.total == 0 { String::new() } else { format!("{:3}%  ", 100 * done / self.total) };
+                let percent = done.saturating_mul(100).checked_div(self.total);
+                let share = percent.map_or_else(String::new, |p| format!("{p:3}%  "));
                 let line = format!("{}  {share}{message}", self.what);
                 if line != *said {
                     to_stderr(&line);

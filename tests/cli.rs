@@ -281,7 +281,17 @@ fn bad_token_files_are_bad_data() {
 
 #[test]
 fn offline_download_says_what_to_do() {
-    fails(&["data", "download", "tinystories"], 69, &["hf download roneneldan/TinyStories", "--data"]);
+    let dir = tempfile::tempdir().unwrap();
+    let output = autoane(&["data", "download", "tinystories", "--out", dir.path().to_str().unwrap()])
+        .env("HF_HUB_OFFLINE", "1")
+        .env("HF_HOME", dir.path())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(69));
+    assert!(stderr(&output).contains("hf download roneneldan/TinyStories"), "{}", stderr(&output));
+    fs::write(dir.path().join("TinyStories-train.txt"), "cut off").unwrap();
+    let out = dir.path().to_str().unwrap();
+    fails(&["data", "download", "tinystories", "--out", out], 65, &["1924281556 bytes", "found 7"]);
     fails(&["data", "download", "tinystores"], 2, &["tinystories"]);
 }
 

@@ -1,5 +1,9 @@
 //! `autoane data`: the built-in corpus, published sets, text to tokens.
 
+mod download;
+#[cfg(feature = "download")]
+mod fetch;
+
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -9,7 +13,7 @@ use ::data::{DataError, PrepareOptions, Source, Stories, Tokenizer, TokenizerCho
 use serde_json::json;
 
 use super::inspect::{TokensOptions, describe_tokens};
-use crate::cli::{DataInspectArgs, DataVerb, DownloadArgs, StoriesArgs, TokenizeArgs};
+use crate::cli::{DataInspectArgs, DataVerb, StoriesArgs, TokenizeArgs};
 use crate::config::TokenWidth;
 use crate::corpus;
 use crate::exit::{self, Exit, usage};
@@ -19,7 +23,7 @@ use crate::out::{self, Out};
 pub fn run(verb: &DataVerb, out: Out) -> anyhow::Result<()> {
     match verb {
         DataVerb::Stories(args) => stories(args, out),
-        DataVerb::Download(args) => download(args),
+        DataVerb::Download(args) => download::run(args, out),
         DataVerb::Tokenize(args) => tokenize(args, out),
         DataVerb::Inspect(args) => inspect(args, out),
     }
@@ -57,23 +61,6 @@ fn stories(args: &StoriesArgs, out: Out) -> anyhow::Result<()> {
         out.say(format!("{} stories, {} in {}", args.stories, out::bytes(bytes), path.display()));
     }
     out.json(&json!({ "stories": args.stories, "seed": args.seed, "bytes": bytes, "out": args.out }))
-}
-
-fn download(args: &DownloadArgs) -> anyhow::Result<()> {
-    let folder = args.out.clone().unwrap_or_else(|| corpus::cache_dir().join("tinystories"));
-    let folder = folder.display();
-    Err(Exit::new(
-        exit::UNAVAILABLE,
-        format!(
-            "this build has no network access (it is pure Rust, without TLS), so tinystories cannot be fetched here.\n\
-             Fetch TinyStories-train.txt (1.9 GB) of the data set roneneldan/TinyStories on huggingface.co by other means:\n\
-             \x20 hf download roneneldan/TinyStories TinyStories-train.txt --repo-type dataset --local-dir {folder}\n\
-             then train on the file:\n\
-             \x20 autoane train --data {folder}/TinyStories-train.txt\n\
-             Offline, the built-in stories (--data stories, the default) need no file at all."
-        ),
-    )
-    .into())
 }
 
 fn tokenize(args: &TokenizeArgs, out: Out) -> anyhow::Result<()> {

@@ -1,12 +1,9 @@
 //! A resolved configuration as people and programs read it: table, JSON, TOML.
 
-use std::path::Path;
-
 use serde_json::{Map, Value as Json, json};
 
 use super::layers::plain;
-use super::{RESOLVED_FILE, Resolved, SETTINGS, file};
-use crate::exit::{self, Exit};
+use super::{Resolved, SETTINGS, file};
 use crate::out;
 
 impl Resolved {
@@ -33,17 +30,6 @@ impl Resolved {
     pub fn to_toml(&self) -> String {
         let origins: Vec<_> = SETTINGS.iter().filter_map(|s| Some((s.key, self.origin(s.key)?.to_string()))).collect();
         file::write(&self.config, &origins)
-    }
-
-    /// Writes `config.resolved.toml` into `folder`.
-    ///
-    /// # Errors
-    /// 73 or 74 with the path.
-    pub fn save(&self, folder: &Path) -> anyhow::Result<()> {
-        let path = folder.join(RESOLVED_FILE);
-        let code =
-            |e: &std::io::Error| if e.kind() == std::io::ErrorKind::NotFound { exit::CANNOT_WRITE } else { exit::code_of_io(e) };
-        std::fs::write(&path, self.to_toml()).map_err(|e| Exit::new(code(&e), format!("{}: {e}", path.display())).into())
     }
 
     /// What differs from the run that is continued: `(setting, run's value, value now)`.

@@ -130,7 +130,7 @@ fn optimizers_bring_their_defaults_and_refuse_what_has_no_effect() {
 
 fn run_folder(pairs: &[(&str, &str)]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
-    resolve(pairs).unwrap().save(dir.path()).unwrap();
+    std::fs::write(dir.path().join(RESOLVED_FILE), resolve(pairs).unwrap().to_toml()).unwrap();
     dir
 }
 
