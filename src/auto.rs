@@ -41,7 +41,12 @@ pub fn choose(resolved: &mut Resolved, cpu: &Cpu, data: &Dataset, out: Out) -> a
     out.say(&why);
     for (rung, tokens, params) in &table {
         let mark = if rung.name == preset.name { '*' } else { ' ' };
-        out.detail(format!("{mark} {:12} {:>8} parameters {:>8} tokens", rung.name, out::count(*params as f64), out::count(*tokens)));
+        out.detail(format!(
+            "{mark} {:12} {:>8} parameters {:>8} tokens",
+            rung.name,
+            out::count(*params as f64),
+            out::count(*tokens)
+        ));
     }
     let preset = preset.clone();
     resolved.decide("model", preset.name, &why)?;

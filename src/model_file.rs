@@ -98,8 +98,7 @@ impl OpenModel {
     /// # Errors
     /// A usage error when there is none.
     pub fn need_tokenizer(&self, given: Option<&Path>) -> anyhow::Result<Arc<Tokenizer>> {
-        self.tokenizer_or(given)?.ok_or_else(|| {
-            exit::usage(format!("{} has no tokenizer.json; pass one with --tokenizer PATH", self.path.display()))
-        })
+        self.tokenizer_or(given)?
+            .ok_or_else(|| exit::usage(format!("{} has no tokenizer.json; pass one with --tokenizer PATH", self.path.display())))
     }
 }

@@ -78,9 +78,18 @@ pub fn text(cpu: &Cpu, model: &Model<'_>, prompt: &str, config: SamplingConfig, 
     let eos = model.tokenizer.eos();
     let mut made = Vec::new();
     let room = max_tokens.min(model.spec.context.saturating_sub(ids.len()));
-    generate(cpu, model, &ids, config, room, |_| true, |id| Some(id) == eos, |id| {
-        made.push(id);
-        Ok(())
-    })?;
+    generate(
+        cpu,
+        model,
+        &ids,
+        config,
+        room,
+        |_| true,
+        |id| Some(id) == eos,
+        |id| {
+            made.push(id);
+            Ok(())
+        },
+    )?;
     Ok(model.tokenizer.decode(&made))
 }

@@ -73,7 +73,9 @@ fn prompt_ids(tokenizer: &Tokenizer, special: &SpecialIds, prompt: &str) -> anyh
     ids.extend(tokenizer.encode(prompt)?);
     if ids.is_empty() {
         let begin = special.bos.or(tokenizer.eos()).or(special.eos.first().copied());
-        ids.push(begin.ok_or_else(|| exit::usage("neither model nor tokenizer names a token that begins a text; pass --prompt"))?);
+        ids.push(
+            begin.ok_or_else(|| exit::usage("neither model nor tokenizer names a token that begins a text; pass --prompt"))?,
+        );
     }
     Ok(ids)
 }

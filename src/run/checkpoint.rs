@@ -171,7 +171,8 @@ impl Files<'_> {
 pub fn read_state(dir: &Path) -> anyhow::Result<SavedState> {
     let path = dir.join("trainer/state.json");
     let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-    let bad = |found: String| Exit::new(exit::BAD_DATA, format!("{}: expected the state of a trainer, found {found}", path.display()));
+    let bad =
+        |found: String| Exit::new(exit::BAD_DATA, format!("{}: expected the state of a trainer, found {found}", path.display()));
     let state: SavedState = serde_json::from_str(&text).map_err(|e| bad(e.to_string()))?;
     if state.format != FORMAT {
         return Err(bad(format!("version {}", state.format)).into());

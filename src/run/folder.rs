@@ -53,7 +53,8 @@ impl RunFolder {
         let used = names.iter().any(|n| n != ".lock");
         if used && (!overwrite || foreign.is_some()) {
             let what = foreign.map_or_else(String::new, |n| format!(" (and `{n}` is of no run)"));
-            let next = format!("go on with --resume {0}, replace it with --overwrite, or name another with --out", path.display());
+            let next =
+                format!("go on with --resume {0}, replace it with --overwrite, or name another with --out", path.display());
             return Err(Exit::new(exit::CANNOT_WRITE, format!("{} is not empty{what}; {next}", path.display())).into());
         }
         let lock = RunLock::acquire(path)?;

@@ -22,7 +22,13 @@ pub struct Predicted {
 const PEAK_TIME: Duration = Duration::from_millis(400);
 
 /// Steps, time and its shares, speed against the measured peak, memory against what was foreseen: text and JSON.
-pub fn efficiency(outcome: &Outcome, spec: &ModelSpec, config: &TrainConfig, cpu: &kernels::Cpu, predicted: Predicted) -> (String, Value) {
+pub fn efficiency(
+    outcome: &Outcome,
+    spec: &ModelSpec,
+    config: &TrainConfig,
+    cpu: &kernels::Cpu,
+    predicted: Predicted,
+) -> (String, Value) {
     let t = &outcome.timings;
     let seconds = |d: Duration| d.as_secs_f64();
     let tokens = (t.counted as usize * config.batch_size * config.accumulate * config.seq_len) as f64;

@@ -82,11 +82,11 @@ fn obtain(set: &Published, folder: &Path, _env: impl Fn(&str) -> Option<String>,
 
 /// What to do where nothing can be fetched.
 fn instead(why: &str, set: &Published, folder: &Path) -> anyhow::Error {
-    let (repository, file, folder) = (set.repository, set.file, folder.display());
+    let (repository, file, revision, folder) = (set.repository, set.file, set.revision, folder.display());
     let message = format!(
         "{why}, so nothing can be fetched here.\n\
          Fetch {file} ({}, sha256 {}) by other means, for example\n\
-         \x20 hf download {repository} {file} --repo-type dataset --local-dir {folder}\n\
+         \x20 hf download {repository} {file} --repo-type dataset --revision {revision} --local-dir {folder}\n\
          and check it with this command, or train on it from any place with\n\
          \x20 autoane train --data path/to/{file}\n\
          The built-in stories (--data stories, the default) need no file at all.",
