@@ -1,0 +1,145 @@
+//! What `bench` says: the step, the machine, the kernels.
+
+use kernels::ceilings::Ceilings;
+use model::{Layout, flops_per_token};
+use serde_json::{Value as Json, json};
+
+use super::kernels_of_step::{Row, Work};
+use super::{Job, Times, median};
+use crate::config::OptimizerKind;
+use crate::out::{self, Out};
+
+/// Everything that was measured.
+pub(super) struct Measured<'a> {
+    pub job: &'a Job,
+    pub ceilings: Ceilings,
+    pub times: Times,
+    pub rows: Vec<Row>,
+    /// Peak memory foreseen, in bytes.
+    pub predicted: u64,
+    /// Peak memory of the steps, in bytes.
+    pub peak: Option<u64>,
+}
+
+/// One line of the table of kernels.
+struct Line {
+    name: String,
+    calls: usize,
+    /// Seconds in a step.
+    seconds: f64,
+    /// 1e9 operations or bytes a second, and which.
+    rate: Option<(f64, &'static str)>,
+    /// Share of the machine's ceiling.
+    of_ceiling: Option<f64>,
+}
+
+/// Prints all of it.
+pub(super) fn show(m: &Measured<'_>, out: Out) -> anyhow::Result<()> {
+    let config = &m.job.config;
+    let tokens = (config.batch_size * config.seq_len) as f64;
+    let (step, c) = (median(&m.times.step), &m.ceilings);
+    let best = m.times.step.iter().copied().fold(f64::INFINITY, f64::min);
+    let gflops = tokens * flops_per_token(&m.job.spec, config.seq_len).train / step / 1e9;
+    let params = Layout::of(&m.job.spec).len();
+    let lines = lines(m);
+    let sum: f64 = lines.iter().map(|l| l.seconds).sum();
+    let peak = m.peak.map_or_else(|| "unknown".to_owned(), out::bytes);
+    let says = [
+        ("model", format!("{}, {} parameters, vocabulary {}", m.job.name, out::count(params as f64), m.job.spec.vocab)),
+        ("machine", format!("{} threads, {}", c.threads, c.isa.name())),
+        ("peak", format!("{:.0} GFLOP/s, {:.1} GB/s read, {:.1} GB/s triad", c.fma_gflops, c.read_gbps, c.triad_gbps)),
+        ("step", format!("{} windows of {} tokens, {}", config.batch_size, config.seq_len, config.optimizer.name())),
+        ("time", format!("{:.1} ms median, {:.1} ms best of {}", 1e3 * step, 1e3 * best, m.times.step.len())),
+        ("speed", format!("{} tokens/s, {gflops:.1} GFLOP/s, {:.0}% of the peak", out::count(tokens / step), share(gflops, c))),
+        ("memory", format!("{peak} at the peak, foreseen {}", out::bytes(m.predicted))),
+    ];
+    for (name, value) in &says {
+        out.line(format!("{name:<9}{value}"))?;
+    }
+    out.line("")?;
+    out.table(
+        &["kernel", "calls", "ms", "of step", "rate", "of ceiling"],
+        &lines.iter().map(|l| cells(l, step)).collect::<Vec<_>>(),
+    )?;
+    out.line(format!("\nkernels by themselves {:.1} ms, the step {:.1} ms", 1e3 * sum, 1e3 * step))?;
+    out.json(&json!({
+        "model": m.job.name,
+        "params": params,
+        "vocab": m.job.spec.vocab,
+        "seq_len": config.seq_len,
+        "batch_size": config.batch_size,
+        "optimizer": config.optimizer.name(),
+        "recompute": config.recompute,
+        "threads": c.threads,
+        "isa": c.isa.name(),
+        "ceilings": { "gflops": c.fma_gflops, "read_gbps": c.read_gbps, "triad_gbps": c.triad_gbps },
+        "steps": m.times.step.len(),
+        "ms_per_step": 1e3 * step,
+        "best_ms_per_step": 1e3 * best,
+        "phases_ms": phases(&m.times),
+        "tokens_per_second": tokens / step,
+        "gflops": gflops,
+        "of_peak": gflops / c.fma_gflops,
+        "predicted_bytes": m.predicted,
+        "peak_rss_bytes": m.peak,
+        "kernels": lines.iter().map(|l| to_json(l, step)).collect::<Vec<_>>(),
+        "kernels_ms": 1e3 * sum,
+    }))
+}
+
+fn share(gflops: f64, ceilings: &Ceilings) -> f64 {
+    100.0 * gflops / ceilings.fma_gflops
+}
+
+fn phases(times: &Times) -> Json {
+    let ms = |values: &[f64]| 1e3 * median(values);
+    json!({ "forward_backward": ms(&times.gradient), "norm": ms(&times.norm), "optimizer": ms(&times.optimizer) })
+}
+
+/// The kernels and what follows them in a step, the longest first.
+fn lines(m: &Measured<'_>) -> Vec<Line> {
+    let params = 4.0 * Layout::of(&m.job.spec).len() as f64;
+    // AdamW reads weight, gradient and two moments and writes three of them; Muon mostly multiplies
+    let update = match m.job.config.optimizer {
+        OptimizerKind::Adamw => Some(Work::Bytes(7.0 * params)),
+        OptimizerKind::Sgd => Some(Work::Bytes(3.0 * params)),
+        OptimizerKind::Muon => None,
+    };
+    let line = |name: &str, calls: usize, seconds: f64, work: Option<Work>| {
+        let (rate, of_ceiling) = match work {
+            Some(Work::Flops(f)) => (Some((f / seconds / 1e9, "GFLOP/s")), Some(f / seconds / 1e9 / m.ceilings.fma_gflops)),
+            Some(Work::Bytes(b)) => (Some((b / seconds / 1e9, "GB/s")), Some(b / seconds / 1e9 / m.ceilings.triad_gbps)),
+            None => (None, None),
+        };
+        Line { name: name.to_owned(), calls, seconds: seconds * calls as f64, rate, of_ceiling }
+    };
+    let mut lines: Vec<Line> = m.rows.iter().map(|r| line(&r.name, r.calls, r.seconds, Some(r.work))).collect();
+    lines.push(line("gradient norm", 1, median(&m.times.norm), Some(Work::Bytes(params))));
+    lines.push(line("optimizer", 1, median(&m.times.optimizer), update));
+    lines.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
+    lines
+}
+
+fn cells(line: &Line, step: f64) -> Vec<String> {
+    vec![
+        line.name.clone(),
+        line.calls.to_string(),
+        format!("{:.2}", 1e3 * line.seconds),
+        format!("{:.1}%", 100.0 * line.seconds / step),
+        line.rate.map_or_else(|| "-".to_owned(), |(rate, unit)| format!("{rate:.1} {unit}")),
+        line.of_ceiling.map_or_else(|| "-".to_owned(), |share| format!("{:.0}%", 100.0 * share)),
+    ]
+}
+
+fn to_json(line: &Line, step: f64) -> Json {
+    let of = |unit: &str| line.rate.filter(|(_, u)| *u == unit).map(|(rate, _)| rate);
+    json!({
+        "name": line.name,
+        "calls": line.calls,
+        "ms": 1e3 * line.seconds,
+        "share": line.seconds / step,
+        "gflops": of("GFLOP/s"),
+        "gbps": of("GB/s"),
+        "of_ceiling": line.of_ceiling,
+    })
+}
