@@ -199,7 +199,8 @@ fn a_released_model_tells_the_known_story() {
     let Some((model, _)) = released() else { return };
     let dir = tempfile::tempdir().unwrap();
     let args = ["generate", text(&model), "--temperature", "0", "--max-tokens", "40"];
-    let known = "Once upon a time, there was a little girl named Lily. She loved to play outside in the park. One day, she saw a big, r";
+    let known =
+        "Once upon a time, there was a little girl named Lily. She loved to play outside in the park. One day, she saw a big, r";
     let output = run(&args, dir.path());
     assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{known}\n"));
     let said = json(&args, dir.path());
@@ -209,7 +210,8 @@ fn a_released_model_tells_the_known_story() {
     // a prompt is continued where the model would have gone anyway, its first space kept
     let rest = json(&[&args[..], &["--prompt", "Once upon a time, there was a little girl"]].concat(), dir.path());
     assert!(rest["text"].as_str().unwrap().starts_with(" named Lily. She loved to play"), "{rest}");
-    let sampled = |seed: &str| json(&["generate", text(&model), "--max-tokens", "30", "--seed", seed], dir.path())["text"].clone();
+    let sampled =
+        |seed: &str| json(&["generate", text(&model), "--max-tokens", "30", "--seed", seed], dir.path())["text"].clone();
     assert_eq!(sampled("1"), sampled("1"));
     assert_ne!(sampled("1"), sampled("2"));
 }
@@ -252,7 +254,8 @@ fn bench_measures_a_step_and_its_kernels() {
     assert!(number("tokens_per_second") > 0.0 && number("of_peak") < 1.0, "{said}");
     let kernels = said["kernels"].as_array().unwrap();
     let named = |name: &str| kernels.iter().any(|k| k["name"] == name && k["ms"].as_f64().unwrap() > 0.0);
-    for name in ["qkv, forward", "classifier, weight gradient", "attention, backward", "head norms", "optimizer", "gradient norm"] {
+    for name in ["qkv, forward", "classifier, weight gradient", "attention, backward", "head norms", "optimizer", "gradient norm"]
+    {
         assert!(named(name), "{name} is missing: {said}");
     }
     assert!(number("kernels_ms") > 0.2 * number("best_ms_per_step"), "{said}");
