@@ -14,7 +14,7 @@ use train::optimizer::{AdamWConfig, Optimizer, OptimizerConfig};
 use train::schedule::{self, Schedule};
 use train::trainer::Parts;
 
-use crate::config::{self, DataOrder, Every, IsaChoice, ModelChoice, OptimizerKind, Packing, Resolved, TrainConfig, Warmup};
+use crate::config::{self, DataOrder, IsaChoice, ModelChoice, OptimizerKind, Packing, Resolved, TrainConfig, Warmup};
 use crate::corpus::{self, Tok};
 use crate::exit::{self, Exit};
 use crate::out::Out;
@@ -72,6 +72,8 @@ pub fn open(resolved: &mut Resolved, cpu: &Cpu, map: Option<VocabMap>, out: Out)
         ModelChoice::Shape(path) | ModelChoice::Path(path) => stem(path),
         ModelChoice::Auto => "auto".to_owned(),
     };
+    // data that no window fits into ends here, before anything is built for it
+    loader(&resolved.config, &data)?;
     let spec = full.with_vocab(data.vocab().len());
     Ok(Wired { special: special_ids(base.as_ref(), &data), name, full, spec, base, data })
 }
@@ -242,18 +244,10 @@ pub fn parts<'a>(config: &TrainConfig, wired: &Wired, cpu: &'a Cpu) -> anyhow::R
         accumulate: config.accumulate,
         clip_norm: f64::from(config.clip_norm),
         early_stop: config.early_stop,
-        eval_every: every(config.eval_every),
-        save_every: every(config.save_every),
-        sample_every: every(config.sample_every),
+        eval_every: config.eval_every,
+        save_every: config.save_every,
+        sample_every: config.sample_every,
     })
-}
-
-fn every(every: Every) -> train::every::Every {
-    match every {
-        Every::Steps(n) => train::every::Every::Steps(n),
-        Every::Time(t) => train::every::Every::Time(t),
-        Every::Never => train::every::Every::Never,
-    }
 }
 
 /// Bytes that a run will hold at its peak beyond what the process holds now.

@@ -1,0 +1,64 @@
+//! Data that is short, odd, foreign or missing.
+
+use crate::common::{Bench, tokens, write_tokens};
+
+#[test]
+fn bad_token_files_end_in_65_and_are_named() {
+    let bench = Bench::new();
+    std::fs::write(bench.path("odd.bin"), [1, 0, 2]).unwrap();
+    write_tokens(&bench.path("short.bin"), &tokens(9, 97));
+    let mut foreign = tokens(500, 97);
+    foreign[321] = 5000;
+    write_tokens(&bench.path("foreign.bin"), &foreign);
+    std::fs::write(bench.path("empty.bin"), []).unwrap();
+    bench.fails("r", &["--steps", "1", "--data", "odd.bin"], 65, &["odd.bin"]);
+    bench.fails("r", &["--steps", "1", "--data", "short.bin"], 65, &["short.bin"]);
+    bench.fails("r", &["--steps", "1", "--data", "foreign.bin"], 65, &["foreign.bin", "5000", "321"]);
+    bench.fails("r", &["--steps", "1", "--data", "empty.bin"], 65, &["empty.bin"]);
+    bench.fails("r", &["--steps", "1", "--data", "nothing.bin"], 66, &["nothing.bin"]);
+}
+
+#[test]
+fn without_a_validation_split_nothing_is_evaluated() {
+    let bench = Bench::new();
+    let json = bench.train("run", &["--steps", "3", "--val-fraction", "0"]);
+    assert!(json["val_loss"].is_null() && json["val_loss_se"].is_null());
+    assert!(bench.events("run").iter().all(|e| e["type"] != "eval"));
+}
+
+#[test]
+fn a_compact_vocabulary_is_expanded_on_export() {
+    let bench = Bench::new();
+    // only every third id occurs
+    let sparse: Vec<u16> = tokens(6000, 32).iter().map(|t| 3 * t).collect();
+    write_tokens(&bench.path("sparse.bin"), &sparse);
+    bench.train("run", &["--steps", "5", "--data", "sparse.bin"]);
+    let model = formats::hf::open(&bench.path("run/checkpoints/last")).unwrap();
+    assert_eq!(model.spec().vocab, 97, "exports carry the full vocabulary");
+    let manifest = std::fs::read_to_string(bench.path("run/data.manifest.json")).unwrap();
+    assert!(manifest.contains("\"trained_ids\": 32"), "{manifest}");
+}
+
+#[test]
+fn text_is_tokenized_and_documents_are_kept_apart() {
+    let bench = Bench::new();
+    let story = |i: usize| format!("{{\"text\": \"The cat number {i} sat on the mat and said hello to the dog number {}.\"}}\n", i % 7);
+    std::fs::write(bench.path("s.jsonl"), (0..400).map(story).collect::<String>()).unwrap();
+    let flags = ["--data", "s.jsonl", "--vocab-size", "300", "--steps", "20", "--packing", "documents", "--learning-rate", "1e-2"];
+    let mut command = bench.command("run", &flags);
+    let output = command.env("AUTOANE_CACHE", bench.path("cache")).output().unwrap();
+    assert!(output.status.success(), "{}", crate::common::text(&output.stderr));
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(json["val_bpb"].is_number());
+    assert!(bench.path("run/checkpoints/last/tokenizer.json").is_file());
+    let sample = bench.events("run").into_iter().find(|e| e["type"] == "sample").unwrap();
+    assert!(sample["text"].is_string());
+}
+
+#[test]
+fn a_bad_line_of_jsonl_is_named() {
+    let bench = Bench::new();
+    std::fs::write(bench.path("bad.jsonl"), "{\"text\": \"one\"}\n{\"txt\": \"two\"}\n").unwrap();
+    let output = bench.command("r", &["--data", "bad.jsonl", "--steps", "1"]).env("AUTOANE_CACHE", bench.path("c")).output().unwrap();
+    crate::common::expect(&output, 65, &["bad.jsonl", "2"]);
+}

@@ -1,0 +1,8 @@
+//! `autoane train`, driven end to end: each case is named by what would go wrong without it.
+#![allow(clippy::unwrap_used)]
+
+mod arithmetic;
+mod common;
+mod data;
+mod record;
+mod robust;

@@ -1,0 +1,175 @@
+//! Killed, stopped, damaged, diverged, out of disk: nothing is lost, and the run says what happened.
+
+use std::fs;
+use std::process::Command;
+
+use crate::common::{Bench, expect, program, signal, text};
+
+const STEPS: [&str; 4] = ["--steps", "12", "--save-every", "3"];
+
+#[test]
+fn a_run_killed_inside_a_save_ends_with_the_same_weights() {
+    let bench = Bench::new();
+    bench.train("whole", &STEPS);
+    for point in ["file-written", "manifest", "before-rename", "after-rename", "before-last"] {
+        let killed = bench.command(point, &STEPS).env("AUTOANE_CRASH_AT", point).output().unwrap();
+        assert!(killed.status.code().is_none(), "{point}: the run was not killed");
+        let output = bench.resume(point, &[]);
+        assert!(output.status.success(), "{point}: {}", text(&output.stderr));
+        assert!(bench.weights(point) == bench.weights("whole"), "{point}: other weights");
+        let numbers: Vec<u64> = bench.steps(point).iter().map(|s| s["step"].as_u64().unwrap()).collect();
+        assert_eq!(numbers, (1..=12).collect::<Vec<_>>(), "{point}: each step once");
+    }
+}
+
+#[test]
+fn resuming_is_exact_for_every_optimizer_and_option() {
+    let bench = Bench::new();
+    let cases: [(&str, &[&str]); 5] = [
+        ("muon", &["--optimizer", "muon"]),
+        ("sgd", &["--optimizer", "sgd", "--momentum", "0.9"]),
+        ("deep", &["--residual-scale", "0.35"]),
+        ("documents", &["--accumulate", "3"]),
+        ("sequential", &["--data-order", "sequential"]),
+    ];
+    for (name, flags) in cases {
+        let flags = [&STEPS[..], flags].concat();
+        bench.train(name, &flags);
+        let cut = format!("{name}-cut");
+        let killed = bench.command(&cut, &flags).env("AUTOANE_CRASH_AT", "before-last").output().unwrap();
+        assert!(killed.status.code().is_none());
+        let output = bench.resume(&cut, &[]);
+        assert!(output.status.success(), "{name}: {}", text(&output.stderr));
+        assert!(bench.weights(name) == bench.weights(&cut), "{name}");
+    }
+}
+
+#[test]
+fn signals_save_and_leave_with_their_code() {
+    let bench = Bench::new();
+    for (name, code) in [("INT", 130), ("TERM", 143)] {
+        let child = bench.start(name, &[], 3);
+        signal(&child, name);
+        let output = child.wait_with_output().unwrap();
+        expect(&output, code, &["--resume"]);
+        let steps = bench.steps(name).len() as u64;
+        let target = fs::read_link(bench.path(name).join("checkpoints/last")).unwrap();
+        assert_eq!(target.to_str().unwrap(), format!("step-{steps:08}"), "the last step is saved");
+        let resumed = bench.resume(name, &["--steps", &(steps + 2).to_string()]);
+        assert!(resumed.status.success(), "{}", text(&resumed.stderr));
+        assert_eq!(bench.steps(name).len() as u64, steps + 2);
+    }
+}
+
+#[test]
+fn sigusr1_saves_and_goes_on() {
+    let bench = Bench::new();
+    let mut child = bench.start("run", &[], 2);
+    signal(&child, "USR1");
+    let last = bench.path("run/checkpoints/last");
+    for _ in 0..500 {
+        if last.exists() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert!(last.exists() && child.try_wait().unwrap().is_none());
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_second_writer_is_refused() {
+    let bench = Bench::new();
+    let mut child = bench.start("run", &[], 2);
+    let second = bench.resume("run", &[]);
+    expect(&second, 73, &[&child.id().to_string()]);
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_folder_with_something_in_it_is_not_written_to() {
+    let bench = Bench::new();
+    fs::create_dir(bench.path("mine")).unwrap();
+    fs::write(bench.path("mine/thesis.txt"), "years of work").unwrap();
+    bench.fails("mine", &["--steps", "1"], 73, &["mine", "--resume"]);
+    bench.fails("mine", &["--steps", "1", "--overwrite"], 73, &["thesis.txt"]);
+    assert_eq!(fs::read_to_string(bench.path("mine/thesis.txt")).unwrap(), "years of work");
+    bench.train("run", &["--steps", "1"]);
+    bench.fails("run", &["--steps", "1"], 73, &["--overwrite"]);
+    bench.train("run", &["--steps", "2", "--overwrite"]);
+    assert_eq!(bench.steps("run").len(), 2);
+}
+
+#[test]
+fn a_damaged_checkpoint_is_passed_over_loudly() {
+    let bench = Bench::new();
+    bench.train("whole", &["--steps", "9", "--save-every", "3"]);
+    let damage: [(&str, fn(&mut Vec<u8>)); 2] = [("truncated", |b| b.truncate(b.len() / 2)), ("flipped", |b| b[5000] ^= 4)];
+    for (name, damage) in damage {
+        bench.train(name, &["--steps", "9", "--save-every", "3"]);
+        let file = bench.path(name).join("checkpoints/step-00000009/model.safetensors");
+        let mut bytes = fs::read(&file).unwrap();
+        damage(&mut bytes);
+        fs::write(&file, bytes).unwrap();
+        let output = bench.resume(name, &[]);
+        expect(&output, 0, &["step-00000009", "passed over"]);
+        assert!(bench.weights(name) == bench.weights("whole"), "{name}");
+    }
+}
+
+#[test]
+fn resume_of_nothing_is_an_error_and_never_a_new_run() {
+    let bench = Bench::new();
+    expect(&bench.resume("nowhere", &[]), 66, &["nowhere"]);
+    fs::create_dir(bench.path("empty")).unwrap();
+    expect(&bench.resume("empty", &[]), 66, &["config.resolved.toml"]);
+    assert_eq!(fs::read_dir(bench.path("empty")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_diverged_run_ends_in_75_with_the_evidence_and_the_last_good_state() {
+    let bench = Bench::new();
+    let flags = ["--steps", "60", "--optimizer", "sgd", "--learning-rate", "900", "--clip-norm", "0", "--save-every", "1"];
+    let output = bench.command("run", &flags).output().unwrap();
+    expect(&output, 75, &["diverged"]);
+    assert!(bench.path("run/diverged/incident.json").is_file());
+    let rollbacks = bench.events("run").iter().filter(|e| e["type"] == "rollback").count();
+    assert_eq!(rollbacks, 3);
+    if bench.path("run/checkpoints/last").exists() {
+        let model = formats::hf::open(&bench.path("run/checkpoints/last")).unwrap();
+        let weights = model.load(model.layout()).unwrap();
+        assert!(weights.iter().all(|w| w.is_finite()));
+    }
+}
+
+#[test]
+fn early_stop_waits_for_what_it_was_told() {
+    let bench = Bench::new();
+    let json = bench.train(
+        "run",
+        &["--steps", "400", "--eval-every", "5", "--early-stop", "3", "--learning-rate", "1e-9", "--save-every", "never"],
+    );
+    assert_eq!(json["status"], "early-stop");
+    assert_eq!(json["steps"].as_u64(), Some(15), "three evaluations that do not beat the first one");
+}
+
+#[test]
+fn a_full_disk_ends_in_74_and_costs_no_checkpoint() {
+    let bench = Bench::new();
+    let disk = bench.path("disk");
+    fs::create_dir(&disk).unwrap();
+    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=1400k", "tmpfs"]).arg(&disk).output();
+    if !mounted.is_ok_and(|o| o.status.success()) {
+        eprintln!("SKIPPED: a_full_disk_ends_in_74_and_costs_no_checkpoint: a tmpfs cannot be mounted here");
+        return;
+    }
+    let output = bench.command("disk/run", &["--steps", "200", "--save-every", "1", "--keep", "50"]).output().unwrap();
+    let last = fs::read_link(disk.join("run/checkpoints/last"));
+    let whole = last.as_ref().map(|l| program().args(["inspect"]).arg(disk.join("run/checkpoints").join(l)).output().unwrap());
+    let unmounted = Command::new("umount").arg(&disk).status();
+    expect(&output, 74, &["disk"]);
+    assert!(whole.unwrap().status.success(), "the last good checkpoint is whole");
+    assert!(unmounted.unwrap().success());
+}
