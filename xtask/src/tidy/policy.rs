@@ -29,7 +29,7 @@ pub const UNSAFE: &[&str] = &[
 ];
 
 /// Files that are tables, or were generated: no limit on their length, nor on that of their functions.
-pub const TABLES: &[&str] = &[];
+pub const TABLES: &[&str] = &["crates/data/src/stories/plots.rs", "crates/data/src/stories/plots_more.rs"];
 
 /// Lines of a file and of a function, tests not counted: the first number warns, the second fails.
 pub const FILE_LINES: (usize, usize) = (400, 600);

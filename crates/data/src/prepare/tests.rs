@@ -162,19 +162,3 @@ fn tinystories_has_the_published_counts() {
     assert!(distinct == 9_118 || distinct == 9_119, "{distinct}");
     assert!(prepare_in_cache(&wanted, &folder, &mut |_, _| {}).unwrap().reused);
 }
-
-/// Run by name to measure the start of a default run: `cargo test -p data --release -- --ignored default_corpus --nocapture`.
-#[test]
-#[ignore = "a measurement"]
-fn default_corpus_is_prepared_in_seconds() {
-    let folder = crate::test_folder("prepare_default");
-    let start = Instant::now();
-    let prepared = run(&options(Source::stories(42), 4096, 2), &folder.join("out")).unwrap();
-    let (m, seconds) = (&prepared.manifest, start.elapsed().as_secs_f64());
-    let megabytes = m.text_bytes as f64 / 1e6;
-    eprintln!("{} tokens of {megabytes:.0} MB in {seconds:.2} s, {:.0} MB/s", m.tokens, megabytes / seconds);
-    let start = Instant::now();
-    let data = Dataset::open(&prepared.folder, DatasetOptions::default()).unwrap();
-    eprintln!("opened in {:.3} s, {} of {} ids", start.elapsed().as_secs_f64(), data.vocab().len(), m.vocab_size);
-    std::fs::remove_dir_all(&folder).unwrap();
-}
