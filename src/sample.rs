@@ -38,21 +38,31 @@ pub fn encode(model: &Model<'_>, prompt: &str) -> anyhow::Result<Vec<u32>> {
     full.into_iter().map(own).collect()
 }
 
-/// Generates up to `max_tokens` ids after `prompt`, handing each (in the tokenizer's ids) to `each`, which may stop it.
-/// Ends at an id for which `ends` is true, and where the cache is full.
+/// What to continue, how, and how far.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    /// The model's own ids that stand before.
+    pub prompt: &'a [u32],
+    /// How to choose.
+    pub config: SamplingConfig,
+    /// Longest continuation.
+    pub max_tokens: usize,
+}
+
+/// Continues the prompt, handing each new id (in the tokenizer's ids) to `each`, which may stop it; returns their number.
+/// Only ids of the model that are `allowed` are drawn. Ends at an id of the tokenizer for which `ends` is true.
 ///
 /// # Errors
 /// Those of `each`, and ids beyond the vocabulary.
 pub fn generate(
     cpu: &Cpu,
     model: &Model<'_>,
-    prompt: &[u32],
-    config: SamplingConfig,
-    max_tokens: usize,
+    request: Request<'_>,
     allowed: impl Fn(u32) -> bool,
     ends: impl Fn(u32) -> bool,
     mut each: impl FnMut(u32) -> anyhow::Result<()>,
 ) -> anyhow::Result<usize> {
+    let Request { prompt, config, max_tokens } = request;
     let mut decoder = Decoder::new(cpu, model.spec, prompt.len() + max_tokens);
     let mut sampler = Sampler::new(config);
     let full = |own: u32| model.map.and_then(|map| map.to_full(own)).unwrap_or(own);
@@ -81,9 +91,7 @@ pub fn text(cpu: &Cpu, model: &Model<'_>, prompt: &str, config: SamplingConfig, 
     generate(
         cpu,
         model,
-        &ids,
-        config,
-        room,
+        Request { prompt: &ids, config, max_tokens: room },
         |_| true,
         |id| Some(id) == eos,
         |id| {

@@ -43,7 +43,8 @@ pub fn run(args: &GenerateArgs, out: Out) -> anyhow::Result<()> {
     }
     let room = args.max_tokens.min(model.spec().context - prompt.len());
     let began = Instant::now();
-    let made = sample::generate(&cpu, &speaker, &prompt, config, room, known, ends, |id| {
+    let request = sample::Request { prompt: &prompt, config, max_tokens: room };
+    let made = sample::generate(&cpu, &speaker, request, known, ends, |id| {
         ids.push(id);
         let piece = stream.push(id);
         text += &piece;

@@ -29,7 +29,10 @@ impl Bench {
     pub fn command(&self, out: &str, more: &[&str]) -> Command {
         let mut command = program();
         command.args(["train", "--model-config", SHAPE, "--data", "tokens.bin", "--out", out]);
-        command.args(["--seq-len", "16", "--batch-size", "2", "--json", "--threads", "1"]).args(more).current_dir(self.dir.path());
+        command
+            .args(["--seq-len", "16", "--batch-size", "2", "--json", "--threads", "1"])
+            .args(more)
+            .current_dir(self.dir.path());
         command
     }
 

@@ -42,9 +42,11 @@ fn a_compact_vocabulary_is_expanded_on_export() {
 #[test]
 fn text_is_tokenized_and_documents_are_kept_apart() {
     let bench = Bench::new();
-    let story = |i: usize| format!("{{\"text\": \"The cat number {i} sat on the mat and said hello to the dog number {}.\"}}\n", i % 7);
+    let story =
+        |i: usize| format!("{{\"text\": \"The cat number {i} sat on the mat and said hello to the dog number {}.\"}}\n", i % 7);
     std::fs::write(bench.path("s.jsonl"), (0..400).map(story).collect::<String>()).unwrap();
-    let flags = ["--data", "s.jsonl", "--vocab-size", "300", "--steps", "20", "--packing", "documents", "--learning-rate", "1e-2"];
+    let flags =
+        ["--data", "s.jsonl", "--vocab-size", "300", "--steps", "20", "--packing", "documents", "--learning-rate", "1e-2"];
     let mut command = bench.command("run", &flags);
     let output = command.env("AUTOANE_CACHE", bench.path("cache")).output().unwrap();
     assert!(output.status.success(), "{}", crate::common::text(&output.stderr));
@@ -59,6 +61,7 @@ fn text_is_tokenized_and_documents_are_kept_apart() {
 fn a_bad_line_of_jsonl_is_named() {
     let bench = Bench::new();
     std::fs::write(bench.path("bad.jsonl"), "{\"text\": \"one\"}\n{\"txt\": \"two\"}\n").unwrap();
-    let output = bench.command("r", &["--data", "bad.jsonl", "--steps", "1"]).env("AUTOANE_CACHE", bench.path("c")).output().unwrap();
+    let output =
+        bench.command("r", &["--data", "bad.jsonl", "--steps", "1"]).env("AUTOANE_CACHE", bench.path("c")).output().unwrap();
     crate::common::expect(&output, 65, &["bad.jsonl", "2"]);
 }

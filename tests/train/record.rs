@@ -85,7 +85,8 @@ fn the_reloaded_checkpoint_has_the_loss_of_training() {
 fn best_is_the_lowest_validation_loss_not_the_last() {
     let bench = Bench::new();
     // a learning rate that soon makes things worse
-    bench.train("run", &["--steps", "12", "--eval-every", "3", "--learning-rate", "0.3", "--schedule", "constant", "--keep", "9"]);
+    bench
+        .train("run", &["--steps", "12", "--eval-every", "3", "--learning-rate", "0.3", "--schedule", "constant", "--keep", "9"]);
     let saved: Vec<Json> = bench.events("run").into_iter().filter(|e| e["type"] == "saved").collect();
     let best_step = saved.iter().rfind(|e| e["best"] == true).unwrap()["step"].as_u64().unwrap();
     let target = std::fs::read_link(bench.path("run").join("checkpoints/best")).unwrap();
