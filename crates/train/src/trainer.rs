@@ -171,3 +171,6 @@ impl Trainer<'_> {
 fn view(batch: &data::Batch) -> Batch<'_> {
     Batch { rows: batch.rows, seq: batch.seq, inputs: &batch.inputs, targets: &batch.targets, starts: batch.starts.as_deref() }
 }
+
+#[cfg(test)]
+mod tests;

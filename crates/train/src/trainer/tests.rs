@@ -1,0 +1,160 @@
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+
+use data::{Dataset, DatasetOptions, LoaderOptions};
+use engine::{Options, Shape};
+use model::{Layout, ModelSpec};
+
+use super::*;
+use crate::budget::Limits;
+use crate::every::Every;
+use crate::optimizer::OptimizerConfig;
+use crate::schedule::{Shape as Curve, Warmup};
+
+/// A host whose clock ticks a second a call, and whose disk is memory.
+#[derive(Default)]
+struct Memory {
+    ticks: u64,
+    events: Vec<Event>,
+    saved: Option<(Vec<f32>, Vec<Vec<f32>>, Progress)>,
+    stop_after: Option<usize>,
+}
+
+impl Memory {
+    fn fill(&self, into: Restore<'_>) {
+        let (params, arrays, progress) = self.saved.as_ref().unwrap();
+        into.params.copy_from_slice(params);
+        let mut arrays = arrays.iter();
+        let load = |_: &str, values: &mut [f32]| -> Result<(), ()> {
+            values.copy_from_slice(arrays.next().unwrap());
+            Ok(())
+        };
+        into.optimizer.load_state(progress.optimizer_t, load).unwrap();
+        *into.progress = progress.clone();
+    }
+
+    fn steps(&self) -> Vec<u64> {
+        let number = |e: &Event| if let Event::Step(s) = e { Some(s.step) } else { None };
+        self.events.iter().filter_map(number).collect()
+    }
+}
+
+impl Host for Memory {
+    type Error = TrainError;
+
+    fn now(&mut self) -> Duration {
+        self.ticks += 1;
+        Duration::from_secs(self.ticks)
+    }
+
+    fn rss_bytes(&mut self) -> u64 {
+        1
+    }
+
+    fn interrupt(&mut self) -> Option<Interrupt> {
+        let steps = self.steps().len();
+        self.stop_after.filter(|n| steps >= *n).map(|_| Interrupt::Stop(143))
+    }
+
+    fn emit(&mut self, event: &Event) -> Result<(), TrainError> {
+        self.events.push(event.clone());
+        Ok(())
+    }
+
+    fn save(&mut self, snapshot: &Snapshot<'_>, _best: bool) -> Result<String, TrainError> {
+        let mut arrays = Vec::new();
+        snapshot.optimizer.visit_state(|_, values| arrays.push(values.to_vec()));
+        self.saved = Some((snapshot.params.to_vec(), arrays, snapshot.progress.clone()));
+        Ok(format!("step-{}", snapshot.progress.spent.steps))
+    }
+
+    fn recover(&mut self, into: Restore<'_>) -> Result<(), TrainError> {
+        self.fill(into);
+        Ok(())
+    }
+
+    fn sample(&mut self, _params: &[f32], _step: u64) -> Result<Option<(String, String)>, TrainError> {
+        Ok(None)
+    }
+}
+
+fn spec() -> ModelSpec {
+    let small = model::preset("stories-1m").unwrap().spec;
+    ModelSpec { dim: 16, layers: 1, heads: 2, kv_heads: 1, head_dim: 8, hidden: 24, vocab: 30, ..small }
+}
+
+fn trainer<'a>(cpu: &'a Cpu, folder: &std::path::Path, steps: u64) -> Trainer<'a> {
+    let path = folder.join("tokens.bin");
+    let tokens: Vec<u8> = (0..3000u32).flat_map(|i| ((i * i % 30) as u16).to_le_bytes()).collect();
+    std::fs::write(&path, tokens).unwrap();
+    let options = DatasetOptions { vocab_size: Some(30), compact: false, ..DatasetOptions::default() };
+    let data = Arc::new(Dataset::open(&path, options).unwrap());
+    let loader = Loader::new(data, LoaderOptions { seq_len: 8, ..LoaderOptions::default() }).unwrap();
+    let (spec, shape) = (spec(), Shape { rows: 2, seq: 8 });
+    let layout = Layout::of(&spec);
+    let adam = OptimizerConfig::AdamW(crate::optimizer::AdamWConfig::default());
+    Trainer::new(Parts {
+        cpu,
+        engine: CpuEngine::new(cpu, &spec, shape, Options::TRAINING),
+        loader,
+        optimizer: Optimizer::new(adam, &layout, 0.1),
+        schedule: Schedule { peak: 1e-2, shape: Curve::Cosine, warmup: Warmup::Steps(2), min_lr_ratio: 0.1 },
+        limits: Limits { steps: Some(steps), ..Limits::default() },
+        params: engine::init(&spec, &layout, 1),
+        batch_size: 2,
+        accumulate: 2,
+        clip_norm: 1.0,
+        early_stop: None,
+        eval_every: Every::Steps(4),
+        save_every: Every::Steps(3),
+        sample_every: Every::Never,
+    })
+}
+
+fn bits(params: &[f32]) -> Vec<u32> {
+    params.iter().map(|x| x.to_bits()).collect()
+}
+
+#[test]
+fn a_stopped_and_restored_run_ends_with_the_same_weights() {
+    let (cpu, folder) = (Cpu::new(1), tempfile::tempdir().unwrap());
+    let mut whole = trainer(&cpu, folder.path(), 9);
+    whole.run(&mut Memory::default()).unwrap();
+    for stop in 1..9 {
+        let mut host = Memory { stop_after: Some(stop), ..Memory::default() };
+        let end = trainer(&cpu, folder.path(), 9).run(&mut host).unwrap().end;
+        assert_eq!(end, End::Interrupted(143));
+        let mut again = trainer(&cpu, folder.path(), 9);
+        again.restore("step".into(), |into| Ok::<_, TrainError>(host.fill(into))).unwrap();
+        assert_eq!(again.step(), stop as u64);
+        host.stop_after = None;
+        again.run(&mut host).unwrap();
+        assert_eq!(host.steps(), (1..=9).collect::<Vec<_>>());
+        assert!(bits(again.params()) == bits(whole.params()), "stopped after {stop}");
+    }
+}
+
+#[test]
+fn broken_weights_come_back_from_the_last_saved_state() {
+    let (cpu, folder, mut host) = (Cpu::new(1), tempfile::tempdir().unwrap(), Memory::default());
+    let mut run = trainer(&cpu, folder.path(), 12);
+    host.stop_after = Some(6);
+    run.run(&mut host).unwrap();
+    host.stop_after = None;
+    run.params[40] = f32::NAN;
+    let outcome = run.run(&mut host).unwrap();
+    let back = host.events.iter().find_map(|e| if let Event::Rollback(r) = e { Some(r.clone()) } else { None }).unwrap();
+    assert_eq!((back.failed_step, back.step, back.consecutive), (7, 6, 1));
+    assert_eq!((outcome.end, outcome.spent.steps), (End::Budget, 12));
+    assert!(run.params().iter().all(|x| x.is_finite()));
+}
+
+#[test]
+fn tokens_are_counted_where_they_are_consumed() {
+    let (cpu, folder, mut host) = (Cpu::new(1), tempfile::tempdir().unwrap(), Memory::default());
+    let outcome = trainer(&cpu, folder.path(), 5).run(&mut host).unwrap();
+    assert_eq!(outcome.spent.tokens, 5 * 2 * 2 * 8);
+    let t = outcome.timings;
+    assert!(t.gradient + t.optimizer <= t.steps && t.steps <= t.total, "parts add up to the whole: {t:?}");
+}
