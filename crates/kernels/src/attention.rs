@@ -109,10 +109,10 @@ impl Columns {
     }
 }
 
-/// The keys that a block of queries sees.
+/// The keys that a block of queries sees, and a few before them: whole vectors are quicker than a remainder.
 fn visible(a: &Attention<'_>, b: usize, block: &Range<usize>) -> Range<usize> {
     let lo = block.clone().map(|i| a.lo(b, i)).min().unwrap_or(0);
-    lo..block.end
+    lo / LANES * LANES..block.end
 }
 
 #[allow(clippy::too_many_arguments)]

@@ -46,6 +46,7 @@ pub enum Turn {
 
 /// Rotates the first `heads` heads of each row of `x[n, stride]` in place; row `t` is at position
 /// `first + t % seq`.
+#[allow(clippy::too_many_arguments)]
 pub fn rope(cpu: &Cpu, x: &mut [f32], stride: usize, heads: usize, table: &RopeTable, first: usize, seq: usize, turn: Turn) {
     const ROWS: usize = 16;
     cpu.pool().chunks_mut(x, ROWS * stride, |i, rows| {

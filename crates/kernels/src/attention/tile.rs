@@ -1,5 +1,10 @@
-//! Small matrix product on one thread: `c[m, n] (+)= a[m, k] b[k, n]`, 6 x 16 outputs at a time in registers.
+//! Small matrix product on one thread: `c[m, n] (+)= a[m, k] b[k, n]`, 6 x 16 outputs at a time in registers (AVX-512:
+//! 8 x 32).
 
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+
+use crate::Isa;
 use crate::simd::{LANES, madd, multiversion};
 
 /// A matrix with any strides.
@@ -12,9 +17,29 @@ pub(super) struct Strided<'a> {
     pub col: usize,
 }
 
+/// `c` has rows `ldc` apart, `b` rows `ldb` apart.
+#[allow(clippy::too_many_arguments)]
+pub(super) fn tile(
+    isa: Isa,
+    c: &mut [f32],
+    ldc: usize,
+    a: Strided<'_>,
+    b: &[f32],
+    ldb: usize,
+    m: usize,
+    n: usize,
+    k: usize,
+    accumulate: bool,
+) {
+    #[cfg(target_arch = "x86_64")]
+    if isa == Isa::Avx512 {
+        return avx512::tile(c, ldc, a, b, ldb, m, n, k, accumulate);
+    }
+    narrow(isa, c, ldc, a, b, ldb, m, n, k, accumulate);
+}
+
 multiversion! {
-    /// `c` has rows `ldc` apart, `b` rows `ldb` apart.
-    pub(super) fn tile(
+    fn narrow(
         c: &mut [f32], ldc: usize, a: Strided<'_>, b: &[f32], ldb: usize, m: usize, n: usize, k: usize, accumulate: bool,
     ) {
         let mut i = 0;
