@@ -229,9 +229,13 @@ multiversion! {
 multiversion! {
     /// Scores of one query become probabilities over `lo..hi`, zero elsewhere; returns the log-sum-exp.
     fn softmax_row(s: &mut [f32], lo: usize, hi: usize, scale: f32) -> f32 {
-        s[..lo].fill(0.0);
-        s[hi..].fill(0.0);
-        let s = &mut s[lo..hi];
+        // the lowest number outside, up to a whole vector: it becomes e^-87, which changes no sum of a row whose largest is 1
+        let end = hi.next_multiple_of(LANES).min(s.len());
+        let (before, row) = s.split_at_mut(lo);
+        before.fill(0.0);
+        row[end - lo..].fill(0.0);
+        row[hi - lo..end - lo].fill(f32::MIN);
+        let s = &mut row[..end - lo];
         let max = max_of(s) * scale;
         let mut acc = [0.0f32; LANES];
         let (chunks, tail) = s.as_chunks_mut::<LANES>();
@@ -247,9 +251,10 @@ multiversion! {
         }
         let sum = sum_lanes(acc);
         let inverse = 1.0 / sum;
-        for z in s {
+        for z in &mut *s {
             *z *= inverse;
         }
+        s[hi - lo..].fill(0.0);
         max + (f64::from(sum)).ln() as f32
     }
 }
@@ -259,15 +264,17 @@ multiversion! {
     fn softmax_backward_row(
         s: &mut [f32], ds: &mut [f32], lo: usize, hi: usize, scale: f32, lse: f32, doo: &[f32], o: &[f32],
     ) {
-        for x in [&mut *s, &mut *ds] {
-            x[..lo].fill(0.0);
-            x[hi..].fill(0.0);
-        }
         let delta = dot::<FMA>(doo, o);
-        for (s, ds) in s[lo..hi].iter_mut().zip(&mut ds[lo..hi]) {
+        // whole vectors; what lies outside is overwritten
+        let end = hi.next_multiple_of(LANES).min(s.len());
+        for (s, ds) in s[lo..end].iter_mut().zip(&mut ds[lo..end]) {
             let p = exp(*s * scale - lse);
             *s = p;
             *ds = p * (*ds - delta) * scale;
+        }
+        for x in [s, ds] {
+            x[..lo].fill(0.0);
+            x[hi..].fill(0.0);
         }
     }
 }

@@ -64,3 +64,27 @@ fn backward_lanes<const N: usize>(gate: &mut [f32; N], up: &mut [f32; N], dact: 
         up[l] = dact[l] * x[l] * s;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gradient_is_that_of_the_formula() {
+        for ff in [1, 15, 16, 37, 64] {
+            let cpu = Cpu::new(2);
+            let gu: Vec<f32> = (0..9 * 2 * ff).map(|i| (i * 37 % 23) as f32 * 0.3 - 3.0).collect();
+            let dact: Vec<f32> = (0..9 * ff).map(|i| (i * 29 % 17) as f32 * 0.2 - 1.5).collect();
+            let mut grad = gu.clone();
+            swiglu_backward(&cpu, &mut grad, &dact, ff);
+            for (i, &da) in dact.iter().enumerate() {
+                let at = i / ff * 2 * ff + i % ff;
+                let (g, u, da) = (f64::from(gu[at]), f64::from(gu[at + ff]), f64::from(da));
+                let s = 1.0 / (1.0 + (-g).exp());
+                let (dgate, dup) = (da * u * s * (1.0 + g * (1.0 - s)), da * g * s);
+                assert!((f64::from(grad[at]) - dgate).abs() < 1e-5, "gate {i} of {ff}");
+                assert!((f64::from(grad[at + ff]) - dup).abs() < 1e-5, "up {i} of {ff}");
+            }
+        }
+    }
+}

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::Isa;
 
 fn values(n: usize, seed: u64) -> Vec<f32> {
     let mut x = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
@@ -92,4 +93,24 @@ fn bits_do_not_depend_on_threads() {
         dqkv
     };
     assert_eq!(run(1), run(3));
+}
+
+#[test]
+fn tiles_of_every_instruction_set() {
+    let shapes = [(1, 1, 1), (3, 17, 5), (7, 16, 9), (8, 32, 4), (13, 33, 20), (15, 50, 1), (32, 64, 33)];
+    for isa in [Isa::Scalar, Isa::Avx2, Isa::Avx512, Isa::Neon].into_iter().filter(|isa| isa.is_available()) {
+        for ((m, n, k), form) in shapes.into_iter().flat_map(|shape| (0..4).map(move |form| (shape, form))) {
+            let (turned, accumulate) = (form & 1 != 0, form & 2 != 0);
+            let (a, b, before) = (values(m * k, 1), values(k * (n + 3), 2), values(m * (n + 2), 3));
+            let (row, col) = if turned { (1, m) } else { (k, 1) };
+            let mut c = before.clone();
+            tile(isa, &mut c, n + 2, Strided { data: &a, row, col }, &b, n + 3, m, n, k, accumulate);
+            for (at, (&got, &was)) in c.iter().zip(&before).enumerate() {
+                let (i, j) = (at / (n + 2), at % (n + 2));
+                let sum: f32 = (0..k).map(|p| a[i * row + p * col] * b[p * (n + 3) + j.min(n)]).sum();
+                let want = if j >= n { was } else { sum + if accumulate { was } else { 0.0 } };
+                assert!((got - want).abs() <= 1e-5 * (1.0 + k as f32), "{}: {m} {n} {k} {form} at ({i}, {j})", isa.name());
+            }
+        }
+    }
 }

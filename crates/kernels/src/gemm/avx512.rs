@@ -5,25 +5,17 @@
 #![allow(clippy::needless_range_loop)]
 
 use std::arch::x86_64::*;
+use std::mem::MaybeUninit;
 
 use super::micro::{Micro, Tile};
-use super::pack::copy;
 
 const MR: usize = 8;
 const NR: usize = 48;
 /// Rows of the panel that are fetched ahead of use: about the latency of the second-level cache.
 const AHEAD: usize = 16;
 
-pub(super) static MICRO: Micro = Micro {
-    rows: MR,
-    cols: NR,
-    depth: 512,
-    cache: 240 << 10,
-    tile,
-    pack_transposed,
-    copy_rows: copy::<MR>,
-    copy_cols: copy::<NR>,
-};
+pub(super) static MICRO: Micro =
+    Micro { rows: MR, cols: NR, depth: 512, cache: 240 << 10, tile, pack_transposed, copy_rows, copy_cols };
 
 unsafe fn tile(tile: &Tile) {
     // SAFETY: the caller's promise.
@@ -41,12 +33,12 @@ unsafe fn tile(tile: &Tile) {
 
 /// A tile of sums in memory.
 #[repr(C, align(64))]
-struct Spilled([[f32; NR]; MR]);
+struct Spilled([f32; NR * MR]);
 
 #[target_feature(enable = "avx512f,avx2,fma")]
 unsafe fn run<const NV: usize, const ALONG: bool>(tile: &Tile) {
     let mut sums = [[_mm512_setzero_ps(); NV]; MR];
-    // SAFETY: the panel holds `depth` rows of NR; missing rows of the tile read its last row.
+    // SAFETY: the panel holds `depth` rows of NR; missing rows of the tile read its last row; masks end with its columns.
     unsafe {
         let rows: [*const f32; MR] = std::array::from_fn(|i| tile.lhs.add(i.min(tile.rows - 1) * tile.lhs_row));
         let mut rhs = tile.rhs;
@@ -63,31 +55,26 @@ unsafe fn run<const NV: usize, const ALONG: bool>(tile: &Tile) {
             }
             rhs = rhs.add(NR);
         }
-        // Through memory by constant indices: an accumulator that a store loop indexes would live in memory throughout.
-        let mut spilled = Spilled([[0.0; NR]; MR]);
+        if tile.transposed {
+            // Through memory: the columns are made from whole rows.
+            let mut spilled = MaybeUninit::<Spilled>::uninit();
+            let target = spilled.as_mut_ptr().cast::<f32>();
+            for i in 0..MR {
+                for v in 0..NV {
+                    _mm512_store_ps(target.add(i * NR + 16 * v), sums[i][v]);
+                }
+            }
+            return store_transposed(tile, target);
+        }
+        let masks: [__mmask16; NV] = std::array::from_fn(|v| 0xffff >> 16usize.saturating_sub(tile.cols - 16 * v).min(15));
+        // By constant indices: an accumulator that a loop indexes would live in memory throughout.
         for i in 0..MR {
             for v in 0..NV {
-                _mm512_store_ps(spilled.0[i].as_mut_ptr().add(16 * v), sums[i][v]);
-            }
-        }
-        if tile.transposed { store_transposed(tile, &spilled) } else { store(tile, &spilled) }
-    }
-}
-
-#[target_feature(enable = "avx512f,avx2,fma")]
-unsafe fn store(tile: &Tile, sums: &Spilled) {
-    for (i, sums) in sums.0.iter().enumerate().take(tile.rows) {
-        for j in (0..tile.cols).step_by(16) {
-            let left = tile.cols - j;
-            let mask = if left >= 16 { 0xffff } else { (1u16 << left) - 1 };
-            // SAFETY: row i and the columns of the mask are within the tile.
-            unsafe {
-                let c = tile.c.add(i * tile.c_row + j);
-                let mut sum = _mm512_load_ps(sums.as_ptr().add(j));
-                if tile.accumulate {
-                    sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, c));
+                if i < tile.rows {
+                    let c = tile.c.add(i * tile.c_row + 16 * v);
+                    let before = if tile.accumulate { _mm512_maskz_loadu_ps(masks[v], c) } else { _mm512_setzero_ps() };
+                    _mm512_mask_storeu_ps(c, masks[v], _mm512_add_ps(sums[i][v], before));
                 }
-                _mm512_mask_storeu_ps(c, mask, sum);
             }
         }
     }
@@ -95,11 +82,11 @@ unsafe fn store(tile: &Tile, sums: &Spilled) {
 
 /// Stores the columns of the tile as rows of c, eight elements each.
 #[target_feature(enable = "avx512f,avx2,fma")]
-unsafe fn store_transposed(tile: &Tile, sums: &Spilled) {
+unsafe fn store_transposed(tile: &Tile, sums: *const f32) {
     let rows = _mm256_cmpgt_epi32(_mm256_set1_epi32(tile.rows as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
     for j in (0..tile.cols).step_by(16) {
-        // SAFETY: j is a multiple of 16 below NR.
-        let block = std::array::from_fn(|i| unsafe { _mm512_load_ps(sums.0[i].as_ptr().add(j)) });
+        // SAFETY: j is a multiple of 16 below the columns of the tile, whose vectors were all written.
+        let block = std::array::from_fn(|i| unsafe { _mm512_load_ps(sums.add(i * NR + j)) });
         for (j, column) in (j..tile.cols).zip(columns(block)) {
             // SAFETY: column j and the rows of the mask are within the tile.
             unsafe {
@@ -143,6 +130,27 @@ fn quads(r: [__m512; 4]) -> [__m512; 4] {
         _mm512_shuffle_ps::<0x44>(ab_hi, cd_hi),
         _mm512_shuffle_ps::<0xee>(ab_hi, cd_hi),
     ]
+}
+
+unsafe fn copy_rows(source: *const f32, stride: usize, steps: usize, target: *mut f32) {
+    // SAFETY: the caller's promise.
+    unsafe { copy_eights::<{ MR / 8 }>(source, stride, steps, target) }
+}
+
+unsafe fn copy_cols(source: *const f32, stride: usize, steps: usize, target: *mut f32) {
+    // SAFETY: the caller's promise.
+    unsafe { copy_eights::<{ NR / 8 }>(source, stride, steps, target) }
+}
+
+/// [`super::pack::copy`] of panels of `N` eights: moves of 8 floats, where a call would cost more than they do.
+#[target_feature(enable = "avx512f,avx2,fma")]
+unsafe fn copy_eights<const N: usize>(source: *const f32, stride: usize, steps: usize, target: *mut f32) {
+    for k in 0..steps {
+        for j in 0..N {
+            // SAFETY: the caller's promise: both rows hold N eights.
+            unsafe { _mm256_storeu_ps(target.add(8 * (k * N + j)), _mm256_loadu_ps(source.add(k * stride + 8 * j))) };
+        }
+    }
 }
 
 unsafe fn pack_transposed(source: *const f32, stride: usize, cols: usize, depth: usize, target: *mut f32) {
