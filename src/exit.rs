@@ -49,6 +49,19 @@ impl fmt::Display for Exit {
 
 impl std::error::Error for Exit {}
 
+/// The error and its causes in one line; a cause that the message before it has already told is left out.
+pub fn explain(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
 /// The exit code that `error` asks for; 1 when nothing in its chain does.
 pub fn code_of(error: &anyhow::Error) -> u8 {
     if let Some(exit) = error.downcast_ref::<Exit>() {

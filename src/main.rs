@@ -33,7 +33,7 @@ fn main() -> ExitCode {
         Ok(Ok(code)) => ExitCode::from(code),
         Ok(Err(error)) if exit::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Ok(Err(error)) => {
-            out::to_stderr(&format!("error: {error:#}"));
+            out::to_stderr(&format!("error: {}", exit::explain(&error)));
             ExitCode::from(exit::code_of(&error))
         }
         Err(_) => ExitCode::from(exit::INTERNAL),

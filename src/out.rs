@@ -187,6 +187,15 @@ fn is_number(s: &str) -> bool {
     s.is_empty() || s == "-" || s.starts_with(|c: char| c.is_ascii_digit())
 }
 
+/// A number with its standard error, to so many digits.
+pub fn estimate(value: f64, se: f64, digits: usize) -> String {
+    if se.is_finite() {
+        format!("{value:.digits$} ± {se:.digits$}")
+    } else {
+        format!("{value:.digits$} (one window: no error known)")
+    }
+}
+
 /// `1234567` bytes as `1.2 MB`.
 pub fn bytes(n: u64) -> String {
     scaled(n as f64, &["B", "kB", "MB", "GB", "TB"])

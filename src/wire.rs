@@ -72,10 +72,27 @@ pub fn open(resolved: &mut Resolved, cpu: &Cpu, map: Option<VocabMap>, out: Out)
         ModelChoice::Shape(path) | ModelChoice::Path(path) => stem(path),
         ModelChoice::Auto => "auto".to_owned(),
     };
+    settle_val_tokens(resolved, &full.with_vocab(data.vocab().len()))?;
     // data that no window fits into ends here, before anything is built for it
     loader(&resolved.config, &data)?;
     let spec = full.with_vocab(data.vocab().len());
     Ok(Wired { special: special_ids(base.as_ref(), &data), name, full, spec, base, data })
+}
+
+/// FLOPs of an evaluation by default: some seconds on two cores.
+const EVAL_FLOPS: f64 = 1.3e12;
+
+/// A large model is measured on fewer tokens, unless a number is asked for: a function of the model alone, so that every
+/// seed and every machine measures the same windows.
+fn settle_val_tokens(resolved: &mut Resolved, spec: &ModelSpec) -> anyhow::Result<()> {
+    let asked = !matches!(resolved.origin("val-tokens"), Some(config::Origin::Default(_)));
+    let (seq, most) = (resolved.config.seq_len, resolved.config.val_tokens);
+    let affordable = EVAL_FLOPS / model::flops_per_token(spec, seq).forward;
+    if asked || affordable >= most as f64 {
+        return Ok(());
+    }
+    let tokens = ((affordable as usize) / seq).max(8) * seq;
+    resolved.decide("val-tokens", &tokens.to_string(), "what this model is measured on in seconds")
 }
 
 /// Rows of the exported embedding: those of the released model, or what the data's tokenizer has.
@@ -116,6 +133,10 @@ fn open_data(
         (None, Some(base)) if base.dir().join("tokenizer.json").is_file() => Some(Arc::new(Tokenizer::load(base.dir())?)),
         _ => None,
     };
+    if base.is_some() && given.is_none() && corpus::is_text(&config.data) {
+        let why = format!("{} has no tokenizer, and {} is text", config.model, config.data);
+        return Err(exit::usage(format!("{why}; name the model's tokenizer with --tokenizer")));
+    }
     let tok = match (&given, base) {
         (Some(tokenizer), _) => Some(Tok::Given(tokenizer.clone())),
         (None, Some(_)) => None,

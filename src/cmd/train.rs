@@ -16,6 +16,9 @@ use crate::out::{self, Out};
 use crate::run::{Files, Predicted, RunFolder, RunHost, Shown, efficiency, summary};
 use crate::wire::{self, Wired};
 
+/// Tokens of text that rows of unseen ids are fitted to.
+const PROBE: usize = 3072;
+
 /// Trains; gives the exit code.
 pub fn run(args: &TrainArgs, out: Out) -> anyhow::Result<u8> {
     let env = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect();
@@ -25,8 +28,14 @@ pub fn run(args: &TrainArgs, out: Out) -> anyhow::Result<u8> {
     }
     if args.dry_run {
         out.line(resolved.table())?;
+        if resolved.config.model == "auto" && resolved.config.model_config.is_none() && resolved.resume.is_none() {
+            out.line("auto: the preset is settled when the machine is measured; what is a default here may be the preset's")?;
+        }
         out.json(&resolved.to_json())?;
         return Ok(0);
+    }
+    if let (None, Some(path)) = (&resolved.resume, &resolved.config.out) {
+        RunFolder::check(path, args.overwrite)?;
     }
     let cpu = wire::cpu(&resolved.config)?;
     let continued = resolved.resume.clone().map(|path| RunFolder::resume(&path)).transpose()?;
@@ -38,7 +47,10 @@ pub fn run(args: &TrainArgs, out: Out) -> anyhow::Result<u8> {
     let predicted = Predicted { bytes: wire::check_memory(&resolved.config, &wired.spec, &cpu)? };
     let parts = wire::parts(&resolved.config, &wired, &cpu)?;
     let folder = match continued {
-        Some(folder) => folder,
+        Some(folder) => {
+            folder.continue_with(&resolved, &wired, &cpu)?;
+            folder
+        }
         None => new_folder(&mut resolved, &wired, args.overwrite, &cpu)?,
     };
     session(&resolved, &wired, &cpu, Trainer::new(parts), folder, predicted, out)
@@ -50,10 +62,29 @@ fn new_folder(resolved: &mut Resolved, wired: &Wired, overwrite: bool, cpu: &ker
         let path = free_run_folder(&wired.name);
         resolved.decide("out", &path.to_string_lossy(), "first free name")?;
     }
+    make_absolute(resolved)?;
     let path = resolved.config.out.clone().unwrap_or_default();
     let folder = RunFolder::create(&path, overwrite)?;
-    folder.describe(resolved, wired, cpu.pool().threads())?;
+    folder.describe(resolved, wired, cpu)?;
     Ok(folder)
+}
+
+/// Inputs that were named relative to this folder: a run is continued from anywhere.
+fn make_absolute(resolved: &mut Resolved) -> anyhow::Result<()> {
+    let config = &resolved.config;
+    let mut inputs = vec![("tokenizer", config.tokenizer.clone()), ("model-config", config.model_config.clone())];
+    if !matches!(config.data.as_str(), "stories" | "tinystories") {
+        inputs.push(("data", Some(config.data.clone().into())));
+    }
+    if model::preset(&config.model).is_none() {
+        inputs.push(("model", Some(config.model.clone().into())));
+    }
+    for (key, path) in inputs {
+        let Some(path) = path.filter(|p| p.is_relative() && p.exists()) else { continue };
+        let typed = path.display().to_string();
+        resolved.decide(key, &std::path::absolute(&path)?.to_string_lossy(), &format!("typed as {typed}"))?;
+    }
+    Ok(())
 }
 
 /// One session: restore, train, report.
@@ -68,15 +99,18 @@ fn session(
 ) -> anyhow::Result<u8> {
     let config = &resolved.config;
     let layout = Layout::of(&wired.spec);
-    let probe = trainer.probe();
+    let probe = trainer.probe(PROBE);
     let text = resolved.to_toml();
     let files = Files { wired, cpu, layout: layout.clone(), config: text, seq_len: config.seq_len, probe };
     let step = restore(&mut trainer, &folder, &files, resolved, out)?;
+    if step > 0 && trainer.budget().next(std::time::Duration::ZERO).is_none() {
+        out.say("the budget of this run is used: a larger one (--steps, --tokens, --max-time) trains on");
+    }
     let shown = Shown { steps: config.steps, tokens: config.tokens, time: config.max_time };
     let initial = Box::new(move || wire::initial_params(wired, &layout, config.seed));
     let run_dir = folder.path.to_string_lossy().into_owned();
     introduce(resolved, wired, &run_dir, predicted, out);
-    let mut host = RunHost::new(folder, files, step, config.keep, shown, out, initial)?;
+    let mut host = RunHost::new(folder, files, step, (config.keep, config.seed), shown, out, initial)?;
     host.set_hook(crash_hook());
     host.emit(&started(resolved, wired, cpu, &trainer))?;
     let outcome = match trainer.run(&mut host) {
@@ -93,7 +127,7 @@ fn session(
         return Ok(code);
     }
     out.say(report);
-    conclude(&outcome, sample.as_deref(), &run_dir, out)?;
+    conclude(&outcome, sample.as_deref(), &run_dir, &config.data, out)?;
     out.json(&summary(&outcome, &wired.spec, config, &run_dir))?;
     Ok(0)
 }
@@ -120,6 +154,7 @@ fn restore(
         out.warn(format!("{} is damaged and passed over: {}", skipped.path.display(), skipped.reason));
     }
     trainer.restore(folder.relative(&loaded.path), |into| files.read(&loaded.path, into))?;
+    folder.mend_best(&loaded.path)?;
     out.say(format!("going on after step {} of {}", loaded.step, folder.path.display()));
     Ok(loaded.step)
 }
@@ -160,18 +195,20 @@ fn started(resolved: &Resolved, wired: &Wired, cpu: &kernels::Cpu, trainer: &Tra
 }
 
 /// The last words: result, sample, what to do next.
-fn conclude(outcome: &train::trainer::Outcome, sample: Option<&str>, run_dir: &str, out: Out) -> anyhow::Result<()> {
+fn conclude(outcome: &train::trainer::Outcome, sample: Option<&str>, run_dir: &str, data: &str, out: Out) -> anyhow::Result<()> {
     if let Some(e) = outcome.evaluation {
-        let bpb = e.bpb.map_or_else(String::new, |b| format!(", {:.3} ± {:.3} bits per byte", b.value, b.se));
-        out.line(format!("validation loss {:.4} ± {:.4} nats a token{bpb}", e.loss.value, e.loss.se))?;
+        let bpb = e.bpb.map_or_else(String::new, |b| format!(", {} bits per byte", out::estimate(b.value, b.se, 3)));
+        out.line(format!("validation loss {} nats a token{bpb}", out::estimate(e.loss.value, e.loss.se, 4)))?;
     }
     if let Some(text) = sample {
         out.line(format!("\n{text}\n"))?;
     }
     let best = if Path::new(run_dir).join("checkpoints/best").exists() { "best" } else { "last" };
+    let speaks = Path::new(run_dir).join("checkpoints").join(best).join("tokenizer.json").is_file();
+    let generate = if speaks { format!("  autoane generate {run_dir} --prompt \"Once upon a time\"\n") } else { String::new() };
     out.say(format!(
-        "next:\n  autoane generate {run_dir} --prompt \"Once upon a time\"\n  autoane eval {run_dir} --data stories\n  \
-         autoane train --resume {run_dir} --max-time 10m\n  checkpoint for other programs: {run_dir}/checkpoints/{best}"
+        "next:\n{generate}  autoane eval {run_dir} --data {data}\n  autoane train --resume {run_dir} --max-time 10m\n  \
+         checkpoint for other programs: {run_dir}/checkpoints/{best}"
     ));
     Ok(())
 }
@@ -209,7 +246,7 @@ fn bundle(error: anyhow::Error, trainer: &Trainer<'_>, host: &RunHost<'_>) -> an
 fn write_bundle(incident: &Incident, trainer: &Trainer<'_>, folder: &RunFolder, files: &Files<'_>) -> anyhow::Result<String> {
     let path = folder.path.join("diverged");
     std::fs::create_dir_all(&path)?;
-    let (inputs, targets) = trainer.last_batch();
+    let (inputs, targets) = trainer.step_at(incident.cursor);
     let record = json!({
         "incident": incident,
         "inputs": inputs,
@@ -219,7 +256,10 @@ fn write_bundle(incident: &Incident, trainer: &Trainer<'_>, folder: &RunFolder, 
         "last_good_checkpoint": folder.store.last().map(|s| folder.relative(&folder.store.path_of(s))),
     });
     std::fs::write(path.join("incident.json"), format!("{record:#}\n"))?;
-    formats::safetensors::write_f32(&path.join("weights.safetensors"), |put| put("weights", trainer.params()))?;
+    formats::safetensors::write_f32(&path.join("state.safetensors"), |put| {
+        put("weights", trainer.params());
+        trainer.optimizer().visit_state(|name, values| put(name, values));
+    })?;
     Ok(path.to_string_lossy().into_owned())
 }
 

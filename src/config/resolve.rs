@@ -87,6 +87,12 @@ impl Resolved {
         self.origin(key).is_some_and(Origin::is_explicit)
     }
 
+    /// Whether a person chose the value of `key` in this very command: a file that lists every setting chooses none.
+    pub fn is_typed(&self, key: &str) -> bool {
+        let listed = |o: &Origin| matches!(o, Origin::File(path, _) if path.file_name().is_some_and(|n| n == RESOLVED_FILE));
+        self.origin(key).is_some_and(|o| o.is_explicit() && !listed(o))
+    }
+
     /// What the continued run had for `key`, as text.
     pub fn of_run(&self, key: &str) -> Option<&str> {
         self.run.iter().find(|g| g.key == key).map(|g| g.text.as_str())

@@ -14,27 +14,29 @@ struct Rule {
 
 const RULES: &[Rule] = &[
     Rule {
-        broken: |r| r.config.model_config.is_some() && r.is_explicit("model-config") && r.is_explicit("model"),
+        broken: |r| {
+            r.config.model_config.is_some() && r.is_typed("model-config") && r.is_typed("model") && r.config.model != "auto"
+        },
         message: "--model-config gives the shape of a new model and cannot stand beside --model: leave one out",
     },
     Rule {
-        broken: |r| r.config.optimizer == OptimizerKind::Adamw && r.is_explicit("momentum"),
+        broken: |r| r.config.optimizer == OptimizerKind::Adamw && r.is_typed("momentum"),
         message: "--momentum has no effect with --optimizer adamw: use --beta1, or --optimizer muon or sgd",
     },
     Rule {
-        broken: |r| r.config.optimizer == OptimizerKind::Sgd && (r.is_explicit("beta1") || r.is_explicit("beta2")),
+        broken: |r| r.config.optimizer == OptimizerKind::Sgd && (r.is_typed("beta1") || r.is_typed("beta2")),
         message: "--beta1 and --beta2 have no effect with --optimizer sgd: use --momentum, or --optimizer adamw",
     },
     Rule {
-        broken: |r| r.config.schedule == Schedule::Constant && r.is_explicit("min-lr-ratio"),
+        broken: |r| r.config.schedule == Schedule::Constant && r.is_typed("min-lr-ratio"),
         message: "--min-lr-ratio has no effect with --schedule constant: use cosine, wsd or linear",
     },
     Rule {
-        broken: |r| r.config.val_fraction == 0.0 && r.is_explicit("eval-every") && r.config.eval_every != Every::Never,
+        broken: |r| r.config.val_fraction == 0.0 && r.is_typed("eval-every") && r.config.eval_every != Every::Never,
         message: "--eval-every has nothing to evaluate with --val-fraction 0",
     },
     Rule {
-        broken: |r| r.config.val_fraction == 0.0 && r.is_explicit("val-tokens"),
+        broken: |r| r.config.val_fraction == 0.0 && r.is_typed("val-tokens"),
         message: "--val-tokens has no effect with --val-fraction 0",
     },
     Rule {

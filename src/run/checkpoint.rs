@@ -33,7 +33,7 @@ pub struct SavedState {
     pub seq_len: usize,
     /// Residual scale of training; the weights at the root have it folded in.
     pub residual_scale: f32,
-    /// Nats a token that ids which training never saw add to the loss of the exported model.
+    /// Nats a token that ids which training never saw add to the loss of the exported model, as far as was tried.
     #[serde(default)]
     pub unseen_ids_cost: Option<f64>,
     /// Everything else.
@@ -52,8 +52,8 @@ pub struct Files<'a> {
     pub config: String,
     /// Tokens a window.
     pub seq_len: usize,
-    /// Some text, in training ids.
-    pub probe: Vec<u32>,
+    /// Windows of text, in training ids.
+    pub probe: Vec<Vec<u32>>,
 }
 
 impl Files<'_> {
@@ -107,8 +107,8 @@ impl Files<'_> {
             Some(_) => (Vec::new(), None),
             None => {
                 let unseen = wired.full.vocab - map.len();
-                let (row, cost) = silence::row(self.cpu, &wired.spec, params, &self.probe, &map.counts, unseen)?;
-                (row, Some(cost))
+                let silent = silence::row(self.cpu, &wired.spec, params, &self.probe, &map.counts, unseen)?;
+                (silent.row, Some(silent.cost))
             }
         };
         let fill = wired.base.as_ref().map_or(Fill::Row(&row), Fill::Base);

@@ -48,6 +48,25 @@ impl RunFolder {
     /// 73 when the folder is in use or cannot be written.
     pub fn create(path: &Path, overwrite: bool) -> anyhow::Result<RunFolder> {
         fs::create_dir_all(path).map_err(|e| Exit::new(exit::CANNOT_WRITE, format!("{}: cannot create: {e}", path.display())))?;
+        let names = RunFolder::check(path, overwrite)?;
+        let lock = RunLock::acquire(path)?;
+        for name in names.iter().filter(|n| *n != ".lock") {
+            let entry = path.join(name);
+            let removed = if entry.is_dir() { fs::remove_dir_all(&entry) } else { fs::remove_file(&entry) };
+            removed.with_context(|| format!("{}: cannot remove", entry.display()))?;
+        }
+        let store = CheckpointStore::open(&path.join("checkpoints"))?;
+        Ok(RunFolder { path: path.to_owned(), store, _lock: lock })
+    }
+
+    /// Whether a new run may have the folder, before anything is done for it; gives what is in it.
+    ///
+    /// # Errors
+    /// 73 when there is something that may not be replaced.
+    pub fn check(path: &Path, overwrite: bool) -> anyhow::Result<Vec<String>> {
+        if !path.exists() {
+            return Ok(Vec::new());
+        }
         let names = entries(path)?;
         let foreign = names.iter().find(|n| !OURS.contains(&n.as_str()));
         let used = names.iter().any(|n| n != ".lock");
@@ -57,14 +76,7 @@ impl RunFolder {
                 format!("go on with --resume {0}, replace it with --overwrite, or name another with --out", path.display());
             return Err(Exit::new(exit::CANNOT_WRITE, format!("{} is not empty{what}; {next}", path.display())).into());
         }
-        let lock = RunLock::acquire(path)?;
-        for name in names.iter().filter(|n| *n != ".lock") {
-            let entry = path.join(name);
-            let removed = if entry.is_dir() { fs::remove_dir_all(&entry) } else { fs::remove_file(&entry) };
-            removed.with_context(|| format!("{}: cannot remove", entry.display()))?;
-        }
-        let store = CheckpointStore::open(&path.join("checkpoints"))?;
-        Ok(RunFolder { path: path.to_owned(), store, _lock: lock })
+        Ok(names)
     }
 
     /// Opens the folder of a run that is continued.
@@ -85,6 +97,18 @@ impl RunFolder {
         if self.store.steps()?.is_empty() { Ok(None) } else { Ok(Some(self.store.load_last()?)) }
     }
 
+    /// Makes `best` name what the state in `checkpoint` calls the best: a kill may have come between the two.
+    ///
+    /// # Errors
+    /// Those of the state and of the link.
+    pub fn mend_best(&self, checkpoint: &Path) -> anyhow::Result<()> {
+        let best = super::read_state(checkpoint)?.progress.best.map(|b| b.step);
+        if let Some(step) = best.filter(|s| self.store.best() != Some(*s) && self.store.path_of(*s).is_dir()) {
+            self.store.set_best(step)?;
+        }
+        Ok(())
+    }
+
     /// The vocabulary map of the run, if it has one.
     ///
     /// # Errors
@@ -102,8 +126,8 @@ impl RunFolder {
     ///
     /// # Errors
     /// 73 and 74.
-    pub fn describe(&self, resolved: &Resolved, wired: &Wired, threads: usize) -> anyhow::Result<()> {
-        self.write("environment.json", &format!("{:#}\n", environment(threads)))?;
+    pub fn describe(&self, resolved: &Resolved, wired: &Wired, cpu: &kernels::Cpu) -> anyhow::Result<()> {
+        self.write("environment.json", &format!("{:#}\n", environment(cpu)))?;
         let data = &wired.data;
         let manifest = json!({
             "data": resolved.config.data,
@@ -112,15 +136,44 @@ impl RunFolder {
             "width": data.tokens().width().bytes(),
             "full_vocab": data.vocab().full_vocab,
             "trained_ids": data.vocab().len(),
+            "tokens_sha256": tokens_sha256(wired)?,
             "tokenizer_sha256": data.tokenizer().map(|t| t.sha256()),
             "manifest": data.manifest(),
         });
         self.write("data.manifest.json", &format!("{manifest:#}\n"))?;
         self.write("vocab.json", &data.vocab().to_json())?;
+        self.write_config(resolved)
+    }
+
+    /// Writes the configuration: at once, or not at all.
+    fn write_config(&self, resolved: &Resolved) -> anyhow::Result<()> {
         let temporary = format!("{RESOLVED_FILE}.tmp");
         self.write(&temporary, &resolved.to_toml())?;
         let (from, to) = (self.path.join(&temporary), self.path.join(RESOLVED_FILE));
         fs::rename(&from, &to).with_context(|| format!("{}: cannot rename", from.display()))
+    }
+
+    /// Prepares a run that is continued: the data must be what it was, and what was asked for beside `--resume` is written
+    /// down, so that the next resume knows it too.
+    ///
+    /// # Errors
+    /// 65 when the data has changed; 73 and 74.
+    pub fn continue_with(&self, resolved: &Resolved, wired: &Wired, cpu: &kernels::Cpu) -> anyhow::Result<()> {
+        let path = self.path.join("data.manifest.json");
+        let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        let before: serde_json::Value = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
+        let now =
+            json!({ "tokens_sha256": tokens_sha256(wired)?, "tokenizer_sha256": wired.data.tokenizer().map(|t| t.sha256()) });
+        for key in ["tokenizer_sha256", "tokens_sha256"] {
+            if before[key] != now[key] {
+                let file = wired.data.tokens().path().display();
+                let why = format!("{file}: expected the data of the run ({key} {}), found {}", before[key], now[key]);
+                let next = "bring the old data back, or start a new run from its checkpoint";
+                return Err(Exit::new(exit::BAD_DATA, format!("{why}; {next}")).into());
+            }
+        }
+        self.write("environment.json", &format!("{:#}\n", environment(cpu)))?;
+        self.write_config(resolved)
     }
 
     /// Writes a small text file.
@@ -151,7 +204,21 @@ fn entries(path: &Path) -> anyhow::Result<Vec<String>> {
     Ok(names)
 }
 
-fn environment(threads: usize) -> serde_json::Value {
+/// Hash of the tokens: that of the prepared folder, which is checked, or of the raw file.
+fn tokens_sha256(wired: &Wired) -> anyhow::Result<String> {
+    let path = wired.data.tokens().path();
+    let found = data::sha256_file(path)?;
+    match wired.data.manifest() {
+        Some(manifest) if manifest.tokens_sha256 != found => {
+            let why =
+                format!("{}: expected sha256 {} as in manifest.json, found {found}", path.display(), manifest.tokens_sha256);
+            Err(Exit::new(exit::BAD_DATA, format!("{why}; prepare the data again")).into())
+        }
+        _ => Ok(found),
+    }
+}
+
+fn environment(cpu: &kernels::Cpu) -> serde_json::Value {
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "commit": env!("AUTOANE_BUILD_COMMIT"),
@@ -159,8 +226,8 @@ fn environment(threads: usize) -> serde_json::Value {
         "arch": std::env::consts::ARCH,
         "cpu": meter::cpu_name(),
         "cpus": meter::logical_cpus(),
-        "threads": threads,
-        "isa": kernels::Isa::best().name(),
+        "threads": cpu.pool().threads(),
+        "isa": cpu.isa().name(),
         "memory_bytes": meter::total_memory(),
         "load_average": meter::load_average(),
     })

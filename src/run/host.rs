@@ -34,7 +34,23 @@ impl Signals {
         signal_hook::flag::register(SIGTERM, signals.terminate.clone())?;
         #[cfg(unix)]
         signal_hook::flag::register(signal_hook::consts::SIGUSR1, signals.save.clone())?;
+        signals.announce();
         Ok(signals)
+    }
+}
+
+impl Signals {
+    /// Says at once that a request to stop was heard: the step at hand may take a while.
+    fn announce(&self) {
+        let (interrupt, terminate) = (self.interrupt.clone(), self.terminate.clone());
+        let watch = move || {
+            while !interrupt.load(Ordering::SeqCst) && !terminate.load(Ordering::SeqCst) {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            out::to_stderr("stopping after this step, with a checkpoint; Ctrl-C again stops at once without");
+        };
+        // without the thread only the message is missing
+        let _ = std::thread::Builder::new().name("signals".into()).spawn(watch);
     }
 }
 
@@ -54,6 +70,7 @@ pub struct RunHost<'a> {
     folder: RunFolder,
     files: Files<'a>,
     keep: usize,
+    seed: u64,
     started: Instant,
     signals: Signals,
     events: EventLog,
@@ -74,7 +91,7 @@ impl<'a> RunHost<'a> {
         folder: RunFolder,
         files: Files<'a>,
         step: u64,
-        keep: usize,
+        (keep, seed): (usize, u64),
         shown: Shown,
         out: Out,
         initial: Box<dyn Fn() -> anyhow::Result<Vec<f32>> + 'a>,
@@ -88,6 +105,7 @@ impl<'a> RunHost<'a> {
             folder,
             files,
             keep,
+            seed,
             started: Instant::now(),
             signals: Signals::listen()?,
             events,
@@ -136,12 +154,16 @@ impl<'a> RunHost<'a> {
                 self.bar.update(position, line);
             }
             Event::Eval(eval) => {
-                let bpb = eval.val_bpb.map_or_else(String::new, |b| format!(", {b:.3} bits per byte"));
-                let line = format!("step {}: validation loss {:.4} ± {:.4}{bpb}", eval.step, eval.val_loss, eval.val_loss_se);
+                let bpb = eval.val_bpb.map_or_else(String::new, |b| {
+                    let b = out::estimate(b, eval.val_bpb_se.unwrap_or(f64::NAN), 3);
+                    format!(", {b} bits per byte")
+                });
+                let loss = out::estimate(eval.val_loss, eval.val_loss_se, 4);
+                let line = format!("step {}: validation loss {loss}{bpb}", eval.step);
                 self.bar.say(line);
             }
             Event::Saved(saved) => {
-                let best = if saved.best { ", the best so far" } else { "" };
+                let best = if saved.best { ", the best that is saved" } else { "" };
                 self.bar.say(format!("step {}: saved {}{best}", saved.step, saved.path));
             }
             Event::Rollback(back) => self.bar.say(format!(
@@ -197,6 +219,10 @@ impl Host for RunHost<'_> {
         self.signals.save.swap(false, Ordering::SeqCst).then_some(Interrupt::Save)
     }
 
+    fn stopping(&mut self) -> bool {
+        self.signals.interrupt.load(Ordering::SeqCst) || self.signals.terminate.load(Ordering::SeqCst)
+    }
+
     fn emit(&mut self, event: &Event) -> anyhow::Result<()> {
         self.events.append(event)?;
         self.tensorboard.record(unix_seconds(), event)?;
@@ -218,8 +244,14 @@ impl Host for RunHost<'_> {
 
     fn recover(&mut self, into: Restore<'_>) -> anyhow::Result<()> {
         match self.folder.last()? {
-            Some(loaded) => self.files.read(&loaded.path, into),
+            Some(loaded) => {
+                self.files.read(&loaded.path, into)?;
+                // each step has one line: those that are taken back go
+                self.events = EventLog::resume(&self.folder.path.join("events.jsonl"), loaded.step)?;
+                Ok(())
+            }
             None => {
+                self.events = EventLog::resume(&self.folder.path.join("events.jsonl"), 0)?;
                 into.params.copy_from_slice(&(self.initial)()?);
                 into.optimizer.load_state(0, |_, values| {
                     values.fill(0.0);
@@ -237,7 +269,8 @@ impl Host for RunHost<'_> {
         if wired.data.eot().is_none() {
             return Ok(None);
         }
-        let config = engine::SamplingConfig { temperature: 0.8, top_p: 0.95, ..engine::SamplingConfig::default() };
+        let config =
+            engine::SamplingConfig { temperature: 0.8, top_p: 0.95, seed: self.seed, ..engine::SamplingConfig::default() };
         let model = crate::sample::Model { spec: &wired.spec, params, tokenizer, map: Some(wired.data.vocab()) };
         let text = crate::sample::text(self.files.cpu, &model, "", config, SAMPLE_TOKENS)?;
         let folder = self.folder.path.join("samples");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use kernels::ceilings;
 use model::{Layout, ModelSpec, flops_per_token};
 use serde_json::{Value, json};
-use train::trainer::{End, Outcome};
+use train::trainer::Outcome;
 
 use crate::config::TrainConfig;
 use crate::out;
@@ -31,8 +31,9 @@ pub fn efficiency(
 ) -> (String, Value) {
     let t = &outcome.timings;
     let seconds = |d: Duration| d.as_secs_f64();
-    let tokens = (t.counted as usize * config.batch_size * config.accumulate * config.seq_len) as f64;
-    let train = tokens * flops_per_token(spec, config.seq_len).train;
+    let tokens = t.tokens as f64;
+    let train = (t.counted as usize * config.batch_size * config.accumulate * config.seq_len) as f64
+        * flops_per_token(spec, config.seq_len).train;
     let sustained = train / seconds(t.steps).max(1e-9) / 1e9;
     let peak = ceilings::fma_gflops(cpu, PEAK_TIME);
     let total = seconds(t.gradient + t.optimizer + t.evaluation + t.saving + t.sampling).max(1e-9);
@@ -58,7 +59,9 @@ pub fn efficiency(
     }
     row("sustained", format!("{sustained:.0} GFLOP/s, {:.0}% of the measured peak of {peak:.0}", 100.0 * sustained / peak));
     let memory = actual.map_or_else(|| "unknown".to_owned(), out::bytes);
-    row("peak memory", format!("{memory}, foreseen {}", out::bytes(predicted.bytes)));
+    let beyond = actual.is_some_and(|a| a as f64 > 1.1 * predicted.bytes as f64);
+    let remark = if beyond { ": more than a tenth beyond what was foreseen" } else { "" };
+    row("peak memory", format!("{memory}, foreseen {}{remark}", out::bytes(predicted.bytes)));
     let record = json!({
         "steps": t.counted, "ms_per_step": per_step, "tokens_per_second": speed,
         "seconds": shares.iter().map(|(n, d)| ((*n).to_owned(), json!(seconds(*d)))).collect::<serde_json::Map<_, _>>(),
@@ -72,19 +75,17 @@ pub fn efficiency(
 pub fn summary(outcome: &Outcome, spec: &ModelSpec, config: &TrainConfig, run_dir: &str) -> Value {
     let t = &outcome.timings;
     let steps = t.steps.as_secs_f64();
-    let tokens = t.counted as f64 * (config.batch_size * config.accumulate * config.seq_len) as f64;
-    let status = match outcome.end {
-        End::Budget => "done",
-        End::EarlyStop => "early-stop",
-        End::Interrupted(_) => "interrupted",
-    };
+    let tokens = t.tokens as f64;
     json!({
-        "status": status,
+        "status": outcome.end.status(),
         "val_loss": outcome.evaluation.map(|e| e.loss.value),
         "val_loss_se": outcome.evaluation.map(|e| e.loss.se),
         "val_bpb": outcome.evaluation.and_then(|e| e.bpb).map(|b| b.value),
+        "val_bpb_se": outcome.evaluation.and_then(|e| e.bpb).map(|b| b.se),
         "best_val_loss": outcome.best.map(|e| e.loss.value),
-        "train_loss": outcome.train_loss,
+        "best_val_loss_se": outcome.best.map(|e| e.loss.se),
+        "train_loss": outcome.train_loss.map(|l| l.value),
+        "train_loss_se": outcome.train_loss.map(|l| l.se).filter(|se| se.is_finite()),
         "steps": outcome.spent.steps,
         "tokens": outcome.spent.tokens,
         "tokens_per_second": (t.counted > 0).then_some(tokens / steps),

@@ -35,6 +35,16 @@ fn a_compact_vocabulary_is_expanded_on_export() {
     bench.train("run", &["--steps", "5", "--data", "sparse.bin"]);
     let model = formats::hf::open(&bench.path("run/checkpoints/last")).unwrap();
     assert_eq!(model.spec().vocab, 97, "exports carry the full vocabulary");
+    let json = bench.train("longer", &["--steps", "120", "--data", "sparse.bin", "--learning-rate", "1e-2"]);
+    let eval = crate::common::program()
+        .args(["eval", "longer", "--data", "sparse.bin", "--seq-len", "16", "--json"])
+        .current_dir(bench.dir.path())
+        .output()
+        .unwrap();
+    let eval: serde_json::Value = serde_json::from_slice(&eval.stdout).unwrap();
+    let (trained, full) = (json["val_loss"].as_f64().unwrap(), eval["loss"].as_f64().unwrap());
+    assert!((eval["compact"]["loss"].as_f64().unwrap() - trained).abs() < 1e-5);
+    assert!((full - trained).abs() < 0.01, "{trained} in training, {full} over the full vocabulary");
     let manifest = std::fs::read_to_string(bench.path("run/data.manifest.json")).unwrap();
     assert!(manifest.contains("\"trained_ids\": 32"), "{manifest}");
 }
@@ -53,6 +63,20 @@ fn text_is_tokenized_and_documents_are_kept_apart() {
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(json["val_bpb"].is_number());
     assert!(bench.path("run/checkpoints/last/tokenizer.json").is_file());
+    let mut cut = bench.command("cut", &flags);
+    let killed = cut
+        .env("AUTOANE_CACHE", bench.path("cache"))
+        .args(["--save-every", "7"])
+        .env("AUTOANE_CRASH_AT", "before-last")
+        .output()
+        .unwrap();
+    assert!(killed.status.code().is_none());
+    let cache = bench.path("cache");
+    let resume = ["train", "--resume", "cut"];
+    let output =
+        crate::common::program().args(resume).env("AUTOANE_CACHE", cache).current_dir(bench.dir.path()).output().unwrap();
+    assert!(output.status.success(), "{}", crate::common::text(&output.stderr));
+    assert!(bench.weights("run") == bench.weights("cut"), "packed documents resume exactly");
     let sample = bench.events("run").into_iter().find(|e| e["type"] == "sample").unwrap();
     assert!(sample["text"].is_string());
 }

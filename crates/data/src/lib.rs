@@ -16,7 +16,7 @@ pub mod tokens;
 pub use compact::VocabMap;
 pub use error::{DataError, Place, Result};
 pub use loader::{Batch, Dataset, DatasetOptions, Loader, LoaderOptions, Order, Packing};
-pub use prepare::{Manifest, PrepareOptions, Prepared, TokenizerChoice, prepare, prepare_in_cache};
+pub use prepare::{Manifest, PrepareOptions, Prepared, TokenizerChoice, prepare, prepare_in_cache, sha256_file};
 pub use source::Source;
 pub use stories::Stories;
 pub use tokenizer::{DecodeStream, Tokenizer};

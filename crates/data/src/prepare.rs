@@ -6,7 +6,7 @@
 mod encode;
 mod manifest;
 
-pub use manifest::{Manifest, SourceEntry};
+pub use manifest::{Manifest, SourceEntry, sha256_file};
 
 use crate::error::{DataError, Place, Result};
 use crate::source::{Source, read_file};

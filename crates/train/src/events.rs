@@ -71,6 +71,9 @@ pub struct Step {
     /// Mean loss over the step's tokens before the update, nats.
     #[serde(with = "crate::number")]
     pub loss: f64,
+    /// Its standard error, windows as clusters.
+    #[serde(default, with = "crate::number")]
+    pub loss_se: f64,
     /// Learning rate.
     #[serde(with = "crate::number")]
     pub lr: f32,

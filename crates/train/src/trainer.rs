@@ -20,6 +20,7 @@ use crate::events::{self, Event};
 use crate::every::Trigger;
 use crate::gradient::{Gradient, clip_factor, global_norm};
 use crate::guard::Verdict;
+use crate::loss::{Estimate, LossStats};
 use crate::optimizer::Optimizer;
 use crate::schedule::Schedule;
 
@@ -43,7 +44,7 @@ pub struct Trainer<'a> {
     last_eval: Option<Evaluation>,
     /// Step and folder of the last checkpoint of this session.
     saved: Option<(u64, String)>,
-    last_loss: Option<f64>,
+    last_loss: Option<Estimate>,
     evaluate: Trigger,
     save: Trigger,
     sample: Trigger,
@@ -54,6 +55,7 @@ pub struct Trainer<'a> {
 /// What one pass over a step's batches found.
 struct Estimated {
     loss: LossSum,
+    stats: LossStats,
     norm: f64,
     cursor: u64,
     began: Duration,
@@ -75,7 +77,7 @@ impl Trainer<'_> {
                     self.roll_back(host, incident)?;
                     continue;
                 }
-                Verdict::GiveUp(incident) => return Err(TrainError::Diverged(incident).into()),
+                Verdict::GiveUp(incident) => return self.give_up(host, incident),
             }
             let lr = self.schedule.lr(&point);
             self.update(host, &step, lr);
@@ -90,17 +92,18 @@ impl Trainer<'_> {
     /// Loss and gradient of the next step's batches; the gradient is that of the loss *sum*, in `self.grad`.
     fn estimate<H: Host>(&mut self, host: &mut H) -> Result<Estimated, H::Error> {
         let (began, cursor) = (host.now(), self.loader.cursor());
-        let mut loss = LossSum::default();
+        let (mut loss, mut stats) = (LossSum::default(), LossStats::new());
         for part in 0..self.accumulate {
             let at = host.now();
             self.loader.fill(&mut self.batch);
             self.timings.data += host.now() - at;
             let batch = view(&self.batch);
             loss += self.engine.loss_and_grad(&self.params, &batch, &mut self.grad, part > 0).map_err(TrainError::from)?;
+            add_windows(&mut stats, self.engine.token_losses(), &batch);
         }
         let norm = global_norm(self.cpu, &self.grad) / loss.tokens.max(1) as f64;
         self.timings.gradient += host.now() - began;
-        Ok(Estimated { loss, norm, cursor, began })
+        Ok(Estimated { loss, stats, norm, cursor, began })
     }
 
     /// One optimizer step with the clipped mean gradient.
@@ -118,13 +121,15 @@ impl Trainer<'_> {
         self.budget.record(step.loss.tokens as u64, took, session);
         self.timings.steps += took;
         self.timings.counted += 1;
-        self.last_loss = Some(step.loss.mean());
+        self.timings.tokens += step.loss.tokens as u64;
+        self.last_loss = Some(Estimate { value: step.loss.mean(), se: step.stats.mean().se });
         let (spent, rss_bytes) = (self.budget.spent(), host.rss_bytes());
         host.emit(&Event::Step(events::Step {
             step: spent.steps,
             seconds: spent.seconds,
             tokens: spent.tokens,
             loss: step.loss.mean(),
+            loss_se: step.stats.mean().se,
             lr,
             grad_norm: step.norm,
             tokens_per_second: step.loss.tokens as f64 / took.as_secs_f64(),
@@ -147,23 +152,44 @@ impl Trainer<'_> {
         &self.budget
     }
 
-    /// Inputs and targets of the last batch, in training ids.
-    pub fn last_batch(&self) -> (&[u32], &[u32]) {
-        (&self.batch.inputs, &self.batch.targets)
+    /// Inputs and targets of the whole step that begins at `cursor`, in training ids.
+    pub fn step_at(&self, cursor: u64) -> (Vec<u32>, Vec<u32>) {
+        let mut batch = self.loader.batch(self.batch.rows * self.accumulate);
+        let mut loader = self.loader.clone();
+        loader.fill_at(cursor, &mut batch);
+        (batch.inputs, batch.targets)
     }
 
-    /// Some text of the validation split, or of the training split without one: `[seq]` training ids, always the same.
-    pub fn probe(&mut self) -> Vec<u32> {
+    /// The optimizer with its state.
+    pub fn optimizer(&self) -> &Optimizer {
+        &self.optimizer
+    }
+
+    /// About `tokens` tokens of text, window by window, in training ids: from the validation split, or the training split
+    /// without one; always the same.
+    pub fn probe(&mut self, tokens: usize) -> Vec<Vec<u32>> {
         let mut batch = self.loader.batch(1);
-        if self.loader.fill_val(0, 1, &mut batch) == 0 {
-            batch.rows = 1;
-            self.loader.fill_at(0, &mut batch);
-        }
-        batch.inputs
+        let (windows, held_out) = (tokens.div_ceil(batch.seq.max(1)), self.loader.val_windows());
+        let mut take = |i: usize| {
+            if self.loader.fill_val(i * held_out / windows.max(1), 1, &mut batch) == 0 {
+                batch.rows = 1;
+                self.loader.fill_at(i as u64, &mut batch);
+            }
+            batch.inputs.clone()
+        };
+        (0..windows).map(&mut take).collect()
     }
 
     fn session<H: Host>(&self, host: &mut H) -> Duration {
         host.now().saturating_sub(self.session_start)
+    }
+}
+
+/// Adds the losses of a batch, window by window.
+fn add_windows(stats: &mut LossStats, losses: &[f32], batch: &Batch<'_>) {
+    for (losses, targets) in losses.chunks(batch.seq).zip(batch.targets.chunks(batch.seq)) {
+        let sum = losses.iter().map(|&l| f64::from(l)).sum();
+        stats.add(sum, targets.iter().filter(|&&t| t != engine::IGNORE).count() as u64);
     }
 }
 

@@ -111,7 +111,11 @@ fn describe_file(file: &Path, known: Option<&Manifest>) -> Result<SourceEntry> {
     Ok(SourceEntry { name, bytes: meta.len(), sha256, modified_ns })
 }
 
-pub(super) fn sha256_file(path: &Path) -> Result<String> {
+/// SHA-256 of a file, in hexadecimal.
+///
+/// # Errors
+/// [`DataError::Missing`] and [`DataError::Io`].
+pub fn sha256_file(path: &Path) -> Result<String> {
     let mut file = File::open(path).map_err(|e| DataError::reading(path, e))?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0u8; 1 << 18];

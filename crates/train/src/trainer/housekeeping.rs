@@ -1,6 +1,8 @@
 //! Around the steps: the first and last measurement, evaluations, checkpoints, samples, rolling back.
 
-use super::{End, Evaluation, Host, Interrupt, Outcome, Restore, Snapshot, Trainer, view};
+use std::time::Duration;
+
+use super::{End, Evaluation, Host, Interrupt, Outcome, Restore, Snapshot, Trainer, add_windows, view};
 use crate::TrainError;
 use crate::events::{self, Event};
 use crate::gradient::global_norm;
@@ -71,32 +73,54 @@ impl Trainer<'_> {
         if !interrupted {
             self.sample_now(host)?;
         }
-        let spent = self.budget.spent();
-        let status = match end {
-            End::Budget => "done",
-            End::EarlyStop => "early-stop",
-            End::Interrupted(_) => "interrupted",
-        };
-        host.emit(&Event::Finished(events::Finished {
-            step: spent.steps,
-            seconds: spent.seconds,
-            tokens: spent.tokens,
-            status: status.into(),
-            val_loss: self.last_eval.map(|e| e.loss.value),
-            val_loss_se: self.last_eval.map(|e| e.loss.se),
-            val_bpb: self.last_eval.and_then(|e| e.bpb).map(|b| b.value),
-            train_loss: self.last_loss,
-            checkpoint: self.saved.as_ref().map(|s| s.1.clone()),
-        }))?;
+        let session = self.session(host);
+        host.emit(&self.finished(end.status(), session))?;
         Ok(Outcome {
             end,
-            spent,
+            spent: self.budget.spent(),
             train_loss: self.last_loss,
             evaluation: self.last_eval,
             best: self.progress.best,
             checkpoint: self.saved.as_ref().map(|s| s.1.clone()),
             timings: self.timings,
         })
+    }
+
+    fn finished(&self, status: &str, session: Duration) -> Event {
+        let spent = self.budget.spent();
+        Event::Finished(events::Finished {
+            step: spent.steps,
+            seconds: self.budget.seconds(session),
+            tokens: spent.tokens,
+            status: status.into(),
+            val_loss: self.last_eval.map(|e| e.loss.value),
+            val_loss_se: self.last_eval.map(|e| e.loss.se),
+            val_bpb: self.last_eval.and_then(|e| e.bpb).map(|b| b.value),
+            train_loss: self.last_loss.map(|l| l.value),
+            checkpoint: self.saved.as_ref().map(|s| s.1.clone()),
+        })
+    }
+
+    /// Ends a run that rolling back did not help. A checkpoint of a good state is left in any case: the update that would
+    /// have broken the weights was never made, and where they are broken already, the state before them is saved.
+    pub(super) fn give_up<H: Host>(&mut self, host: &mut H, incident: Incident) -> Result<Outcome, H::Error> {
+        if !global_norm(self.cpu, &self.params).is_finite() {
+            self.recover(host)?;
+        }
+        if self.saved_step().is_none() {
+            self.save_now(host)?;
+        }
+        let session = self.session(host);
+        host.emit(&self.finished("diverged", session))?;
+        Err(TrainError::Diverged(incident).into())
+    }
+
+    /// The last saved state, or that before the first step.
+    fn recover<H: Host>(&mut self, host: &mut H) -> Result<(), H::Error> {
+        let into = Restore { params: &mut self.params, optimizer: &mut self.optimizer, progress: &mut self.progress };
+        host.recover(into)?;
+        self.adopt_progress();
+        Ok(())
     }
 
     /// Measures the fixed validation windows; nothing to do without any.
@@ -109,17 +133,19 @@ impl Trainer<'_> {
         let rows = self.batch.rows;
         let mut batches = self.loader.val_batches(rows);
         while batches.next_into(&mut self.val_batch) {
+            if host.stopping() {
+                return Ok(());
+            }
             let batch = view(&self.val_batch);
             self.engine.loss(&self.params, &batch).map_err(TrainError::from)?;
-            for (losses, targets) in self.engine.token_losses().chunks(batch.seq).zip(batch.targets.chunks(batch.seq)) {
-                let sum = losses.iter().map(|&l| f64::from(l)).sum();
-                stats.add(sum, targets.iter().filter(|&&t| t != engine::IGNORE).count() as u64);
-            }
+            add_windows(&mut stats, self.engine.token_losses(), &batch);
         }
         let evaluation = Evaluation::new(self.step(), &stats, self.val_bytes);
         self.note_evaluation(evaluation);
         self.timings.evaluation += host.now() - began;
-        let (spent, session) = (self.budget.spent(), self.session(host));
+        // the clock of the run starts with its first step
+        let session = if self.step() == 0 { Duration::ZERO } else { self.session(host) };
+        let spent = self.budget.spent();
         host.emit(&Event::Eval(events::Eval {
             step: evaluation.step,
             seconds: self.budget.seconds(session),
@@ -189,14 +215,12 @@ impl Trainer<'_> {
         let after = self.loader.cursor();
         let weights_good = global_norm(self.cpu, &self.params).is_finite();
         if !weights_good || self.progress.guard.consecutive() > 1 {
-            let guard = self.progress.guard.clone();
-            let into = Restore { params: &mut self.params, optimizer: &mut self.optimizer, progress: &mut self.progress };
-            host.recover(into)?;
+            let (guard, seconds) = (self.progress.guard.clone(), self.budget.seconds(self.session(host)));
+            self.recover(host)?;
             // time goes on, rollbacks are not forgotten, and the batch that failed is behind us
             self.progress.guard = guard;
             self.progress.cursor = self.progress.cursor.max(after);
-            let session = self.session(host);
-            self.progress.spent.seconds = self.budget.seconds(session);
+            self.progress.spent.seconds = seconds;
             self.adopt_progress();
             self.session_start = host.now();
         }

@@ -27,6 +27,8 @@ pub trait Host {
     fn rss_bytes(&mut self) -> u64;
     /// What the user asked for since the last call.
     fn interrupt(&mut self) -> Option<Interrupt>;
+    /// Whether the user wants to stop: a long evaluation ends early.
+    fn stopping(&mut self) -> bool;
     /// Writes down what happened.
     fn emit(&mut self, event: &Event) -> Result<(), Self::Error>;
     /// Writes a checkpoint; returns its folder, relative to the run's.
@@ -55,6 +57,17 @@ pub enum End {
     EarlyStop,
     /// The host wanted to, with this exit code.
     Interrupted(u8),
+}
+
+impl End {
+    /// The word for it in records.
+    pub fn status(self) -> &'static str {
+        match self {
+            End::Budget => "done",
+            End::EarlyStop => "early-stop",
+            End::Interrupted(_) => "interrupted",
+        }
+    }
 }
 
 /// A measurement on the fixed validation windows.
@@ -138,6 +151,8 @@ pub struct Timings {
     pub steps: Duration,
     /// Number of steps.
     pub counted: u64,
+    /// Tokens that carried a loss in them.
+    pub tokens: u64,
     /// Evaluations.
     pub evaluation: Duration,
     /// Checkpoints.
@@ -156,7 +171,7 @@ pub struct Outcome {
     /// Budget used over all sessions.
     pub spent: Spent,
     /// Loss of the last step.
-    pub train_loss: Option<f64>,
+    pub train_loss: Option<Estimate>,
     /// The last evaluation.
     pub evaluation: Option<Evaluation>,
     /// The best evaluation that has a checkpoint.

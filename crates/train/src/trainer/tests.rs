@@ -57,6 +57,10 @@ impl Host for Memory {
         self.stop_after.filter(|n| steps >= *n).map(|_| Interrupt::Stop(143))
     }
 
+    fn stopping(&mut self) -> bool {
+        false
+    }
+
     fn emit(&mut self, event: &Event) -> Result<(), TrainError> {
         self.events.push(event.clone());
         Ok(())
