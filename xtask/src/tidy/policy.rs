@@ -18,6 +18,7 @@ pub const PURE: &[&str] = &["model", "kernels"];
 /// Files, or folders where the entry ends in `/`, whose code may be `unsafe`: SIMD, the thread pool, memory maps, libc.
 pub const UNSAFE: &[&str] = &[
     "crates/kernels/src/attention.rs",
+    "crates/kernels/src/attention/",
     "crates/kernels/src/ceilings/fma.rs",
     "crates/kernels/src/gemm/",
     "crates/kernels/src/pool.rs",
