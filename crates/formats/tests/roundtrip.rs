@@ -164,7 +164,8 @@ fn a_folder_that_cannot_be_made_is_73() {
 
 #[test]
 fn released_files_open() {
-    for (what, params) in [("data/fixtures/tiny_llama3", 106_816), ("data/fixtures/tiny_qwen3", 106_880), ("data/stories260K", 260_032)]
+    for (what, params) in
+        [("data/fixtures/tiny_llama3", 106_816), ("data/fixtures/tiny_qwen3", 106_880), ("data/stories260K", 260_032)]
     {
         let Some(path) = shared(what) else { continue };
         let opened = hf::open(&path).unwrap();

@@ -64,16 +64,16 @@ fn ladder() -> Vec<Preset> {
         about,
         spec: ModelSpec { context: 512, ..llama(dim, layers, heads, kv_heads, hidden, 4096) },
         seq_len: 256,
-        batch_size: 8,
+        batch_size: 4,
         learning_rate,
     };
     vec![
-        rung(LADDER[0], 128, 4, 4, 2, 352, 4e-3),
-        rung(LADDER[1], 160, 6, 5, 5, 448, 3e-3),
-        rung(LADDER[2], 256, 4, 4, 2, 704, 3e-3),
-        rung(LADDER[3], 320, 6, 5, 5, 864, 2e-3),
-        rung(LADDER[4], 448, 6, 7, 7, 1216, 1.5e-3),
-        rung(LADDER[5], 576, 8, 9, 3, 1536, 1e-3),
+        rung(LADDER[0], 128, 4, 4, 2, 352, 3e-3),
+        rung(LADDER[1], 160, 6, 5, 5, 448, 2.7e-3),
+        rung(LADDER[2], 256, 4, 4, 2, 704, 2.1e-3),
+        rung(LADDER[3], 320, 6, 5, 5, 864, 1.9e-3),
+        rung(LADDER[4], 448, 6, 7, 7, 1216, 1.6e-3),
+        rung(LADDER[5], 576, 8, 9, 3, 1536, 1.4e-3),
     ]
 }
 
@@ -90,7 +90,7 @@ fn published() -> Vec<Preset> {
     let row =
         |name, about, spec, seq_len, batch_size, learning_rate| Preset { name, about, spec, seq_len, batch_size, learning_rate };
     vec![
-        row("stories-36m", "512d/4L of the autosearch study", llama(512, 4, 8, 2, 1408, 49_152), 128, 10, 1e-3),
+        row("stories-36m", "512d/4L of the autosearch study", llama(512, 4, 8, 2, 1408, 49_152), 128, 4, 1e-3),
         row("scaling-1024", "1024d/4L of the scaling study", llama(1024, 4, 16, 4, 2816, 49_152), 256, 4, 5e-4),
         row("scaling-1536", "1536d/4L of the scaling study", llama(1536, 4, 24, 6, 4224, 49_152), 256, 4, 4e-4),
         row("scaling-2048", "2048d/4L of the scaling study", llama(2048, 4, 32, 8, 5632, 49_152), 256, 4, 3e-4),
