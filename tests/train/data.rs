@@ -89,3 +89,17 @@ fn a_bad_line_of_jsonl_is_named() {
         bench.command("r", &["--data", "bad.jsonl", "--steps", "1"]).env("AUTOANE_CACHE", bench.path("c")).output().unwrap();
     crate::common::expect(&output, 65, &["bad.jsonl", "2"]);
 }
+
+#[test]
+fn subfolders_of_a_text_folder_are_read() {
+    let bench = Bench::new();
+    std::fs::create_dir_all(bench.path("texts/deep/er")).unwrap();
+    let text = |what: &str| (0..200).map(|i| format!("{what} number {i} is here.\n")).collect::<String>();
+    std::fs::write(bench.path("texts/a.txt"), text("bird")).unwrap();
+    std::fs::write(bench.path("texts/deep/er/b.txt"), text("fish")).unwrap();
+    let flags = ["--data", "texts", "--vocab-size", "280", "--steps", "1"];
+    let output = bench.command("run", &flags).env("AUTOANE_CACHE", bench.path("cache")).output().unwrap();
+    assert!(output.status.success(), "{}", crate::common::text(&output.stderr));
+    let manifest = std::fs::read_to_string(bench.path("run/data.manifest.json")).unwrap();
+    assert!(manifest.contains("er/b.txt") && manifest.contains("\"documents\": 2"), "{manifest}");
+}

@@ -106,7 +106,8 @@ fn a_folder_with_something_in_it_is_not_written_to() {
 fn a_damaged_checkpoint_is_passed_over_loudly() {
     let bench = Bench::new();
     bench.train("whole", &["--steps", "9", "--save-every", "3"]);
-    let damage: [(&str, fn(&mut Vec<u8>)); 2] = [("truncated", |b| b.truncate(b.len() / 2)), ("flipped", |b| b[5000] ^= 4)];
+    type Damage = fn(&mut Vec<u8>);
+    let damage: [(&str, Damage); 2] = [("truncated", |b| b.truncate(b.len() / 2)), ("flipped", |b| b[5000] ^= 4)];
     for (name, damage) in damage {
         bench.train(name, &["--steps", "9", "--save-every", "3"]);
         let file = bench.path(name).join("checkpoints/step-00000009/model.safetensors");
@@ -231,4 +232,12 @@ fn the_schedule_goes_on_across_a_resume() {
     bench.command("cut", &STEPS).env("AUTOANE_CRASH_AT", "before-last").output().unwrap();
     assert!(bench.resume("cut", &[]).status.success());
     assert_eq!(rates("cut"), rates("whole"));
+}
+
+#[test]
+fn a_run_that_cannot_fit_is_refused_with_the_cheapest_fixes() {
+    let bench = Bench::new();
+    let began = std::time::Instant::now();
+    bench.fails("run", &["--steps", "1", "--batch-size", "20000000"], 1, &["available", "--recompute", "--accumulate"]);
+    assert!(began.elapsed().as_secs() < 20 && !bench.path("run/checkpoints").exists());
 }

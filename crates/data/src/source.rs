@@ -43,7 +43,7 @@ impl Source {
         Source::Stories { seed, count: DEFAULT_STORIES }
     }
 
-    /// A text file, or the text files of a folder sorted by name (subfolders are not searched).
+    /// A text file, or the text files of a folder and its subfolders, sorted by path; links to folders are not followed.
     ///
     /// # Errors
     /// [`DataError::Missing`] when nothing is there, [`DataError::Bad`] for another kind of file or a folder without text.
@@ -56,12 +56,7 @@ impl Source {
             };
         }
         let mut files = Vec::new();
-        for entry in std::fs::read_dir(path).map_err(|e| DataError::reading(path, e))? {
-            let file = entry.map_err(|e| DataError::reading(path, e))?.path();
-            if file.is_file() && Kind::of(&file).is_some() {
-                files.push(file);
-            }
-        }
+        collect(path, &mut files)?;
         files.sort();
         if files.is_empty() {
             return Err(DataError::bad(path, Place::File, format!("a folder with {KINDS} files"), "none"));
@@ -73,6 +68,20 @@ impl Source {
     pub fn is_text(path: &Path) -> bool {
         Kind::of(path).is_some()
     }
+}
+
+/// Adds the text files below `folder`.
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in std::fs::read_dir(folder).map_err(|e| DataError::reading(folder, e))? {
+        let entry = entry.map_err(|e| DataError::reading(folder, e))?;
+        let (path, kind) = (entry.path(), entry.file_type().map_err(|e| DataError::reading(folder, e))?);
+        if kind.is_dir() {
+            collect(&path, files)?;
+        } else if path.is_file() && Kind::of(&path).is_some() {
+            files.push(path);
+        }
+    }
+    Ok(())
 }
 
 const KINDS: &str = ".txt, .txt.gz, .jsonl or .jsonl.gz";

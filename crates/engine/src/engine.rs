@@ -167,6 +167,7 @@ impl<'a> CpuEngine<'a> {
     pub fn new(cpu: &'a Cpu, spec: &ModelSpec, shape: Shape, options: Options) -> CpuEngine<'a> {
         let layout = Layout::of(spec);
         let sizes = Sizes::of(spec, shape, options, cpu.pool().threads());
+        cpu.reserve_scratch(kernels::attention::attention_scratch(shape.seq, spec.head_dim, 1));
         CpuEngine {
             cpu,
             ranges: Ranges::of(spec, &layout),

@@ -137,9 +137,6 @@ fn a_step_allocates_nothing(spec: &ModelSpec, options: Options) {
             let loss = engine.loss_and_grad(&params, &batch, grad, accumulate).unwrap();
             assert!(loss.sum.is_finite());
         };
-        // A thread's scratch grows when it first takes a task of attention, and which thread takes which is chance: here
-        // each makes a step alone first.
-        on_each_thread(&cpu, || step(&mut CpuEngine::new(&cpu, spec, shape, options), &mut vec![0.0; params.len()], false));
         let mut engine = CpuEngine::new(&cpu, spec, shape, options);
         let mut grad = vec![0.0; params.len()];
         let tally = watch(&cpu);

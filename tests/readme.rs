@@ -1,0 +1,59 @@
+//! Every command of the README is run as it stands there, shortened where it would take minutes.
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+use std::process::Command;
+
+/// The commands in the code blocks of the README, without their comments.
+fn commands() -> Vec<String> {
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let lines = readme.lines().filter(|l| l.starts_with("autoane "));
+    lines.map(|l| l.split(" #").next().unwrap().trim().to_owned()).collect()
+}
+
+/// What keeps a command short; the last flag of a kind wins nowhere, so these only name what the README does not.
+fn shortened(command: &str) -> Vec<&'static str> {
+    match command.split_whitespace().nth(1) {
+        Some("train") if command.contains("--dry-run") || command.contains("--explain") => vec![],
+        Some("train") if command.contains("--steps") => vec!["--val-tokens", "512", "--max-time", "1s"],
+        Some("train") if command.contains("--resume") => vec!["--steps", "3"],
+        Some("train") => vec!["--val-tokens", "512", "--steps", "1"],
+        Some("eval") => vec!["--val-tokens", "512"],
+        Some("generate") => vec!["--max-tokens", "8"],
+        Some("bench") => vec!["--max-time", "100ms"],
+        _ => vec![],
+    }
+}
+
+fn run(dir: &Path, words: &[&str]) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_autoane"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("AUTOANE_")) {
+        command.env_remove(name);
+    }
+    let cache = dir.join("cache");
+    let output = command.args(words).current_dir(dir).env("AUTOANE_CACHE", cache).output().unwrap();
+    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn every_command_of_the_readme_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let text: String = (0..900).map(|i| format!("The cat number {i} sat on mat {} and was happy.\n", i % 7)).collect();
+    std::fs::write(path("my.txt"), &text).unwrap();
+    let line = |i: usize| format!("{{\"text\": \"Story {i}: {}\"}}\n", &text[..4000]);
+    std::fs::write(path("my.jsonl"), (0..9).map(line).collect::<String>()).unwrap();
+    let ids = (0..30_000u32).flat_map(|i| ((i * i % 500) as u16).to_le_bytes()).collect::<Vec<u8>>();
+    std::fs::write(path("tokens.bin"), ids).unwrap();
+    run(dir.path(), &["train", "stories-1m", "--steps", "2", "--val-tokens", "512", "--out", "runs/stories-1m-1"]);
+    std::fs::create_dir(path("path")).unwrap();
+    std::fs::create_dir(path("path/to")).unwrap();
+    run(dir.path(), &["convert", "runs/stories-1m-1", "path/to/hf-model"]);
+    let commands = commands();
+    assert!(commands.len() > 12, "the README has lost its commands");
+    for command in &commands {
+        let plain = command.replace('"', "").replace("Once upon a time", "Once");
+        let words: Vec<&str> = plain.split_whitespace().skip(1).chain(shortened(command)).collect();
+        run(dir.path(), &words);
+    }
+}
