@@ -71,9 +71,6 @@ pub struct Step {
     /// Mean loss over the step's tokens before the update, nats.
     #[serde(with = "crate::number")]
     pub loss: f64,
-    /// Its standard error, windows as clusters.
-    #[serde(default, with = "crate::number")]
-    pub loss_se: f64,
     /// Learning rate.
     #[serde(with = "crate::number")]
     pub lr: f32,
@@ -85,6 +82,9 @@ pub struct Step {
     pub tokens_per_second: f64,
     /// Resident memory at its end.
     pub rss_bytes: u64,
+    /// Standard error of `loss`, windows as clusters.
+    #[serde(default, with = "crate::number")]
+    pub loss_se: f64,
 }
 
 /// An evaluation.

@@ -15,6 +15,7 @@ fn step(n: u64) -> Event {
         grad_norm: 1.25,
         tokens_per_second: 12_800.0,
         rss_bytes: 1 << 30,
+        loss_se: 0.25,
     })
 }
 
@@ -42,7 +43,7 @@ fn a_step_is_written_as_documented() {
     let line = serde_json::to_string(&step(3)).unwrap();
     assert_eq!(
         line,
-        r#"{"type":"step","step":3,"seconds":0.30000000000000004,"tokens":3840,"loss":9.7,"lr":0.001,"grad_norm":1.25,"tokens_per_second":12800.0,"rss_bytes":1073741824}"#
+        r#"{"type":"step","step":3,"seconds":0.30000000000000004,"tokens":3840,"loss":9.7,"lr":0.001,"grad_norm":1.25,"tokens_per_second":12800.0,"rss_bytes":1073741824,"loss_se":0.25}"#
     );
 }
 
