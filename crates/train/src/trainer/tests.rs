@@ -22,7 +22,7 @@ struct Memory {
 }
 
 impl Memory {
-    fn fill(&self, into: Restore<'_>) {
+    fn fill(&self, into: Restore<'_>) -> Result<(), TrainError> {
         let (params, arrays, progress) = self.saved.as_ref().unwrap();
         into.params.copy_from_slice(params);
         let mut arrays = arrays.iter();
@@ -32,6 +32,7 @@ impl Memory {
         };
         into.optimizer.load_state(progress.optimizer_t, load).unwrap();
         *into.progress = progress.clone();
+        Ok(())
     }
 
     fn steps(&self) -> Vec<u64> {
@@ -74,8 +75,7 @@ impl Host for Memory {
     }
 
     fn recover(&mut self, into: Restore<'_>) -> Result<(), TrainError> {
-        self.fill(into);
-        Ok(())
+        self.fill(into)
     }
 
     fn sample(&mut self, _params: &[f32], _step: u64) -> Result<Option<(String, String)>, TrainError> {
@@ -130,7 +130,7 @@ fn a_stopped_and_restored_run_ends_with_the_same_weights() {
         let end = trainer(&cpu, folder.path(), 9).run(&mut host).unwrap().end;
         assert_eq!(end, End::Interrupted(143));
         let mut again = trainer(&cpu, folder.path(), 9);
-        again.restore("step".into(), |into| Ok::<_, TrainError>(host.fill(into))).unwrap();
+        again.restore("step".into(), |into| host.fill(into)).unwrap();
         assert_eq!(again.step(), stop as u64);
         host.stop_after = None;
         again.run(&mut host).unwrap();
