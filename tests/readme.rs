@@ -41,7 +41,7 @@ fn every_command_of_the_readme_runs() {
     let path = |name: &str| dir.path().join(name);
     let text: String = (0..900).map(|i| format!("The cat number {i} sat on mat {} and was happy.\n", i % 7)).collect();
     std::fs::write(path("my.txt"), &text).unwrap();
-    let line = |i: usize| format!("{{\"text\": \"Story {i}: {}\"}}\n", &text[..4000]);
+    let line = |i: usize| format!("{}\n", serde_json::json!({ "text": format!("Story {i}: {}", &text[..4000]) }));
     std::fs::write(path("my.jsonl"), (0..9).map(line).collect::<String>()).unwrap();
     let ids = (0..30_000u32).flat_map(|i| ((i * i % 500) as u16).to_le_bytes()).collect::<Vec<u8>>();
     std::fs::write(path("tokens.bin"), ids).unwrap();
