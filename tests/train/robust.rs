@@ -238,6 +238,6 @@ fn the_schedule_goes_on_across_a_resume() {
 fn a_run_that_cannot_fit_is_refused_with_the_cheapest_fixes() {
     let bench = Bench::new();
     let began = std::time::Instant::now();
-    bench.fails("run", &["--steps", "1", "--batch-size", "20000000"], 1, &["available", "--recompute", "--accumulate"]);
+    bench.fails("run", &["--steps", "1", "--batch-size", "10000000"], 1, &["available", "--recompute", "--accumulate"]);
     assert!(began.elapsed().as_secs() < 20 && !bench.path("run/checkpoints").exists());
 }
