@@ -37,9 +37,7 @@ impl Signals {
         signals.announce();
         Ok(signals)
     }
-}
 
-impl Signals {
     /// Says at once that a request to stop was heard: the step at hand may take a while.
     fn announce(&self) {
         let (interrupt, terminate) = (self.interrupt.clone(), self.terminate.clone());
