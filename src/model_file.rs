@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use data::{Tokenizer, VocabMap};
-use formats::hf::{self, HfModel};
 use model::{Layout, ModelSpec};
 
 use crate::exit;
@@ -13,12 +12,12 @@ use crate::out::Out;
 use crate::place;
 use crate::run::read_state;
 
-/// A model folder, or a checkpoint that was verified.
+/// A model, or a checkpoint that was verified.
 pub struct OpenModel {
-    /// Its folder.
+    /// Its file or folder.
     pub path: PathBuf,
     /// Shape, special ids, weights.
-    pub hf: HfModel,
+    pub file: formats::Model,
     /// The tokenizer inside the folder.
     pub tokenizer: Option<Arc<Tokenizer>>,
     /// The ids that training ran over, when they are fewer than the vocabulary.
@@ -27,7 +26,7 @@ pub struct OpenModel {
     pub seq_len: Option<usize>,
 }
 
-/// Opens the model that `path` means: a Hugging Face folder, a checkpoint, or the best checkpoint of a run.
+/// Opens the model that `path` means: a file or folder of any format that is read, a checkpoint, or the best checkpoint of a run.
 ///
 /// # Errors
 /// 66 when nothing is there, 65 for a bad or damaged model.
@@ -36,13 +35,21 @@ pub fn open(path: &Path, out: Out) -> anyhow::Result<OpenModel> {
     if folder != path {
         out.say(format!("using {}", folder.display()));
     }
-    let hf = hf::open(&folder)?;
-    let dir = hf.dir().to_path_buf();
-    let tokenizer = dir.join("tokenizer.json").is_file().then(|| Tokenizer::load(&dir).map(Arc::new)).transpose()?;
-    let trainer = dir.join("trainer");
-    let seq_len = trainer.join("state.json").is_file().then(|| read_state(&dir)).transpose()?.map(|s| s.seq_len);
-    let map = read_map(&trainer.join("vocab.json"), hf.spec())?;
-    Ok(OpenModel { path: folder, hf, tokenizer, map, seq_len })
+    let file = formats::open(&folder)?;
+    let tokenizer = own_tokenizer(&file)?;
+    let trainer = folder.join("trainer");
+    let seq_len = trainer.join("state.json").is_file().then(|| read_state(&folder)).transpose()?.map(|s| s.seq_len);
+    let map = read_map(&trainer.join("vocab.json"), file.spec())?;
+    Ok(OpenModel { path: folder, file, tokenizer, map, seq_len })
+}
+
+/// The tokenizer that lies with the weights of `file`, if there is one.
+///
+/// # Errors
+/// Those of reading it.
+pub fn own_tokenizer(file: &formats::Model) -> anyhow::Result<Option<Arc<Tokenizer>>> {
+    let there = file.format() == formats::Format::Hf && file.path().join("tokenizer.json").is_file();
+    Ok(there.then(|| Tokenizer::load(file.path()).map(Arc::new)).transpose()?)
 }
 
 fn read_map(path: &Path, spec: &ModelSpec) -> anyhow::Result<Option<VocabMap>> {
@@ -61,7 +68,7 @@ fn read_map(path: &Path, spec: &ModelSpec) -> anyhow::Result<Option<VocabMap>> {
 impl OpenModel {
     /// The shape, over the full vocabulary.
     pub fn spec(&self) -> &ModelSpec {
-        self.hf.spec()
+        self.file.spec()
     }
 
     /// All weights over the full vocabulary.
@@ -69,7 +76,7 @@ impl OpenModel {
     /// # Errors
     /// Those of reading.
     pub fn params(&self) -> anyhow::Result<Vec<f32>> {
-        Ok(self.hf.load(self.hf.layout())?)
+        Ok(self.file.load(self.file.layout())?)
     }
 
     /// Shape and weights over the ids of `map`.
@@ -78,7 +85,7 @@ impl OpenModel {
     /// Those of reading.
     pub fn compact(&self, map: &VocabMap) -> anyhow::Result<(ModelSpec, Vec<f32>)> {
         let spec = self.spec().with_vocab(map.len());
-        let params = self.hf.load_rows(&Layout::of(&spec), &map.full_of)?;
+        let params = self.file.load_rows(&Layout::of(&spec), &map.full_of)?;
         Ok((spec, params))
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use data::{Dataset, DatasetOptions, Loader, LoaderOptions, Tokenizer, VocabMap};
 use engine::{CpuEngine, Options, Shape};
-use formats::hf::{self, HfModel, SpecialIds};
+use formats::{SpecialIds, hf};
 use kernels::{Cpu, Isa};
 use model::{Layout, ModelSpec};
 use train::budget::Limits;
@@ -17,6 +17,7 @@ use train::trainer::Parts;
 use crate::config::{self, DataOrder, IsaChoice, ModelChoice, OptimizerKind, Packing, Resolved, TrainConfig, Warmup};
 use crate::corpus::{self, Tok};
 use crate::exit::{self, Exit};
+use crate::model_file::own_tokenizer;
 use crate::out::Out;
 
 /// Ids of the tokenizer that is trained on text when none is given.
@@ -31,7 +32,7 @@ pub struct Wired {
     /// The model over the ids that training sees.
     pub spec: ModelSpec,
     /// The released model that training starts from.
-    pub base: Option<HfModel>,
+    pub base: Option<formats::Model>,
     /// Tokens and vocabulary map.
     pub data: Arc<Dataset>,
     /// Special ids of exports, in the full vocabulary.
@@ -45,7 +46,7 @@ pub struct Wired {
 pub fn open(resolved: &mut Resolved, cpu: &Cpu, map: Option<VocabMap>, out: Out) -> anyhow::Result<Wired> {
     let choice = ModelChoice::of_config(&resolved.config)?;
     let base = match &choice {
-        ModelChoice::Path(path) => Some(hf::open(&crate::place::model_folder(path, out)?)?),
+        ModelChoice::Path(path) => Some(formats::open(&crate::place::model_folder(path, out)?)?),
         _ => None,
     };
     let data = Arc::new(open_data(&resolved.config, &choice, base.as_ref(), map, cpu, out)?);
@@ -96,7 +97,7 @@ fn settle_val_tokens(resolved: &mut Resolved, spec: &ModelSpec) -> anyhow::Resul
 }
 
 /// Rows of the exported embedding: those of the released model, or what the data's tokenizer has.
-fn full_vocab(base: Option<&HfModel>, shape: &ModelSpec, data: &Dataset) -> anyhow::Result<usize> {
+fn full_vocab(base: Option<&formats::Model>, shape: &ModelSpec, data: &Dataset) -> anyhow::Result<usize> {
     let of_data = data.vocab().full_vocab;
     match base {
         Some(_) if of_data > shape.vocab => {
@@ -108,7 +109,7 @@ fn full_vocab(base: Option<&HfModel>, shape: &ModelSpec, data: &Dataset) -> anyh
     }
 }
 
-fn special_ids(base: Option<&HfModel>, data: &Dataset) -> SpecialIds {
+fn special_ids(base: Option<&formats::Model>, data: &Dataset) -> SpecialIds {
     match base {
         Some(base) => base.special().clone(),
         None => SpecialIds { bos: data.eot(), eos: data.eot().into_iter().collect(), pad: None },
@@ -123,15 +124,15 @@ fn stem(path: &Path) -> String {
 fn open_data(
     config: &TrainConfig,
     choice: &ModelChoice,
-    base: Option<&HfModel>,
+    base: Option<&formats::Model>,
     map: Option<VocabMap>,
     cpu: &Cpu,
     out: Out,
 ) -> anyhow::Result<Dataset> {
     let given = match (&config.tokenizer, base) {
         (Some(path), _) => Some(Arc::new(Tokenizer::load(path)?)),
-        (None, Some(base)) if base.dir().join("tokenizer.json").is_file() => Some(Arc::new(Tokenizer::load(base.dir())?)),
-        _ => None,
+        (None, Some(base)) => own_tokenizer(base)?,
+        (None, None) => None,
     };
     if base.is_some() && given.is_none() && corpus::is_text(&config.data) {
         let why = format!("{} has no tokenizer, and {} is text", config.model, config.data);

@@ -126,6 +126,12 @@ pub struct ConvertArgs {
 pub enum ConvertTo {
     /// Hugging Face folder
     Hf,
+    /// GGUF file of llama.cpp
+    Gguf,
+    /// BLZT v4 checkpoint
+    Blzt,
+    /// llama2.c file
+    Llama2c,
 }
 
 /// Types of weights that can be written.
@@ -137,6 +143,9 @@ pub enum DtypeArg {
     F16,
     /// 16 bits, bfloat
     Bf16,
+    /// 8 bits in blocks of 32 with a scale
+    #[value(name = "q8_0")]
+    Q8_0,
 }
 
 /// `inspect FILE`

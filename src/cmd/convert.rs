@@ -1,15 +1,13 @@
 //! `autoane convert`: a model into another format.
 
-use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use formats::Dtype;
 use formats::hf::{self, WriteOptions};
-use formats::{Dtype, FormatError};
-use model::TensorId;
 use serde_json::json;
 
-use crate::cli::{ConvertArgs, DtypeArg};
+use crate::cli::{ConvertArgs, ConvertTo, DtypeArg};
 use crate::exit::{self, Exit};
 use crate::out::{self, Out};
 use crate::place;
@@ -29,21 +27,20 @@ const TOKENIZER: [&str; 7] = [
 pub fn run(args: &ConvertArgs, out: Out) -> anyhow::Result<()> {
     let began = std::time::Instant::now();
     let input = place::model_folder(&args.input, out)?;
-    let model = hf::open(&input)?;
+    let model = formats::open(&input)?;
+    if args.to != ConvertTo::Hf {
+        return Err(exit::usage("--to: only hf can be written yet"));
+    }
     check_free(&args.output)?;
     let dtype = match args.dtype {
         DtypeArg::F32 => Dtype::F32,
         DtypeArg::F16 => Dtype::F16,
         DtypeArg::Bf16 => Dtype::Bf16,
-    };
-    // one tensor at a time: the memory that this takes is that of the largest
-    let source = |id: TensorId| match model.tensor(id)? {
-        Some(values) => Ok(Cow::Owned(values)),
-        None => Err(FormatError::Missing { path: input.clone(), expected: format!("the weight {}", formats::names::hf(id)) }),
+        DtypeArg::Q8_0 => return Err(exit::usage("--dtype q8_0: a Hugging Face folder has f32, f16 or bf16")),
     };
     let temporary = sibling(&args.output);
     let options = WriteOptions { dtype, special: model.special(), rows: None };
-    let written = hf::write(&temporary, model.spec(), &source, &options);
+    let written = hf::write(&temporary, model.spec(), &model.source(), &options);
     let done = written.map_err(anyhow::Error::from).and_then(|written| {
         copy_tokenizer(&input, &temporary)?;
         fs::rename(&temporary, &args.output).map_err(|e| cannot_write(&args.output, &e))?;

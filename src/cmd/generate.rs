@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use data::Tokenizer;
 use engine::SamplingConfig;
-use formats::hf::SpecialIds;
+use formats::SpecialIds;
 use serde_json::{Value as Json, json};
 
 use crate::cli::GenerateArgs;
@@ -18,11 +18,11 @@ pub fn run(args: &GenerateArgs, out: Out) -> anyhow::Result<()> {
     let cpu = args.machine.cpu()?;
     let model = model_file::open(&args.model, out)?;
     let tokenizer = model.need_tokenizer(args.tokenizer.as_deref())?;
-    let prompt = prompt_ids(&tokenizer, model.hf.special(), &args.prompt)?;
+    let prompt = prompt_ids(&tokenizer, model.file.special(), &args.prompt)?;
     check_prompt(&model, &tokenizer, &prompt, args, out)?;
     let params = model.params()?;
     let speaker = sample::Model { spec: model.spec(), params: &params, tokenizer: &tokenizer, map: None };
-    let ends = |id: u32| model.hf.special().eos.contains(&id) || tokenizer.eos() == Some(id);
+    let ends = |id: u32| model.file.special().eos.contains(&id) || tokenizer.eos() == Some(id);
     let known = |id: u32| match &model.map {
         _ if args.all_ids => true,
         Some(map) => map.to_compact(id).is_some(),

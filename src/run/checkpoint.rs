@@ -6,9 +6,9 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::Context;
-use formats::Dtype;
-use formats::hf::{self, Fill, VocabRows, WriteOptions};
+use formats::hf::{self, WriteOptions};
 use formats::safetensors::{Container, write_f32};
+use formats::{Dtype, Fill, VocabRows};
 use kernels::Cpu;
 use model::{Layout, Part, TensorId};
 use serde::{Deserialize, Serialize};
@@ -97,7 +97,7 @@ impl Files<'_> {
 
     fn write_model(&self, dir: &Path, params: &[f32]) -> anyhow::Result<Option<f64>> {
         let (wired, map) = (self.wired, self.wired.data.vocab());
-        let source = hf::flat(params, &self.layout);
+        let source = formats::flat(params, &self.layout);
         let options = |rows| WriteOptions { dtype: Dtype::F32, special: &wired.special, rows };
         if self.is_whole() {
             hf::write(dir, &wired.full, &source, &options(None))?;

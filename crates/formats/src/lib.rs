@@ -2,15 +2,30 @@
 //!
 //! A reader validates everything at the door, against the real size of the file, and allocates nothing that this size
 //! does not justify. A writer streams: it holds no second copy of the model, and its bytes depend on the model alone.
+//!
+//! A reader of a format ends in a [`Model`], which knows the shape of the model and where each weight lies; a writer asks a
+//! [`Source`] for rows.
 
+mod blocks;
 mod dtype;
+mod encoding;
 mod error;
 pub mod hf;
 mod json;
+mod load;
 pub mod names;
+mod opened;
 mod place;
+mod rows;
 pub mod safetensors;
+mod source;
+mod special;
 pub mod tokenizer;
 
 pub use dtype::Dtype;
+pub use encoding::Encoding;
 pub use error::FormatError;
+pub use opened::{Format, Model, open, sniff};
+pub use rows::{Fill, VocabRows};
+pub use source::{Source, flat};
+pub use special::SpecialIds;

@@ -1,6 +1,7 @@
-//! Files that a model folder may name: regular files of that folder, and nothing else.
+//! Files that are read, and files that are put in their place: regular ones, inside the model's folder, and nothing else.
 
-use std::fs::File;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::{FormatError, shown};
@@ -14,6 +15,58 @@ pub(crate) fn open_file(path: &Path, expected: &str) -> Result<(File, u64), Form
     let file = File::open(path).map_err(failed)?;
     let meta = file.metadata().map_err(failed)?;
     Ok((file, meta.len()))
+}
+
+/// An open file and its size.
+#[derive(Debug)]
+pub(crate) struct DataFile {
+    path: PathBuf,
+    file: File,
+    len: u64,
+}
+
+impl DataFile {
+    /// Opens a regular file.
+    pub fn open(path: &Path, expected: &str) -> Result<DataFile, FormatError> {
+        let (file, len) = open_file(path, expected)?;
+        Ok(DataFile { path: path.into(), file, len })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its size in bytes when it was opened.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Fills `buffer` from `offset` on.
+    pub fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), FormatError> {
+        let expected = "the size that it had when it was opened";
+        self.file.read_exact_at(buffer, offset).map_err(|e| FormatError::read(&self.path, expected, e))
+    }
+}
+
+/// Writes `path` under another name, syncs it, and puts it in its place. `fill` is given `path`, for messages.
+pub(crate) fn replace(path: &Path, fill: &mut dyn FnMut(&Path, &mut File) -> Result<(), FormatError>) -> Result<(), FormatError> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = path.with_file_name(format!(".{name}.tmp-{}", std::process::id()));
+    let mut file = File::create(&temporary).map_err(|e| FormatError::create(&temporary, e))?;
+    let done = fill(path, &mut file)
+        .and_then(|()| file.sync_all().map_err(|e| FormatError::write(path, e)))
+        .and_then(|()| fs::rename(&temporary, path).map_err(|e| FormatError::create(path, e)));
+    if done.is_err() {
+        // the error that is returned matters more than what is left behind
+        let _ = fs::remove_file(&temporary);
+    }
+    done
+}
+
+/// Makes the names in `dir` outlive a power cut.
+pub(crate) fn sync_dir(dir: &Path) -> Result<(), FormatError> {
+    File::open(dir).and_then(|d| d.sync_all()).map_err(|e| FormatError::write(dir, e))
 }
 
 /// `dir/name`, where `name` (taken from the file `source`) must be a plain file name that does not lead outside.

@@ -6,14 +6,13 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use crate::error::{FormatError, clean, shown};
-use crate::place;
+use crate::place::DataFile;
 
 /// Cap of the reference implementation.
 const HEADER_LIMIT: u64 = 100_000_000;
@@ -62,9 +61,7 @@ pub struct Tensor {
 /// An open, sound file.
 #[derive(Debug)]
 pub struct Container {
-    path: PathBuf,
-    file: File,
-    len: u64,
+    file: DataFile,
     metadata: BTreeMap<String, String>,
     tensors: Vec<Tensor>,
 }
@@ -75,35 +72,35 @@ impl Container {
     /// # Errors
     /// `Missing`, `Io`, and `Bad` with the offset or tensor for anything that the format forbids.
     pub fn open(path: &Path) -> Result<Container, FormatError> {
-        let (file, len) = place::open_file(path, "a safetensors file")?;
+        let file = DataFile::open(path, "a safetensors file")?;
+        let len = file.len();
         let bad = |at: &str, found: String, expected: &str| FormatError::bad(path, at, found, expected);
         if len < 8 {
             return Err(bad("size", format!("{len} bytes"), "at least the 8 bytes of the header length"));
         }
-        let read = |buffer: &mut [u8], at| file.read_exact_at(buffer, at).map_err(|e| FormatError::read(path, "a header", e));
         let mut word = [0; 8];
-        read(&mut word, 0)?;
+        file.read_at(0, &mut word)?;
         let n = u64::from_le_bytes(word);
         if n > HEADER_LIMIT.min(len - 8) {
             let expected = format!("at most {} (the file has {len} bytes)", HEADER_LIMIT.min(len - 8));
             return Err(bad("offset 0, header length", n.to_string(), &expected));
         }
         let mut text = vec![0; n as usize];
-        read(&mut text, 8)?;
+        file.read_at(8, &mut text)?;
         let header: Header = serde_json::from_slice(&text)
             .map_err(|e| bad(&format!("offset {}, header", 8 + e.column()), clean(&e.to_string()), "a safetensors header"))?;
         let tensors = placed(path, header.tensors, 8 + n, len)?;
-        Ok(Container { path: path.into(), file, len, metadata: header.metadata, tensors })
+        Ok(Container { file, metadata: header.metadata, tensors })
     }
 
     /// Where it is.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.file.path()
     }
 
     /// Size of the file in bytes.
     pub fn size(&self) -> u64 {
-        self.len
+        self.file.len()
     }
 
     /// The `__metadata__` of the header.
@@ -122,7 +119,7 @@ impl Container {
     /// `Bad` when there is no such tensor, or of another type or size; `Io`.
     pub fn read_f32(&self, name: &str, out: &mut [f32]) -> Result<(), FormatError> {
         let wanted = || format!("f32, {} elements", out.len());
-        let bad = |found: String| FormatError::bad(&self.path, format!("tensor {}", shown(name)), found, wanted());
+        let bad = |found: String| FormatError::bad(self.path(), format!("tensor {}", shown(name)), found, wanted());
         let Some(tensor) = self.tensors.iter().find(|t| t.name == name) else { return Err(bad("nothing".into())) };
         if tensor.dtype != "F32" || tensor.bytes != 4 * out.len() as u64 {
             return Err(bad(format!("{}, {} bytes", tensor.dtype, tensor.bytes)));
@@ -140,8 +137,12 @@ impl Container {
 
     /// Reads `buffer.len()` bytes at `offset`.
     pub(crate) fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), FormatError> {
-        let expected = "the size that it had when it was opened";
-        self.file.read_exact_at(buffer, offset).map_err(|e| FormatError::read(&self.path, expected, e))
+        self.file.read_at(offset, buffer)
+    }
+
+    /// The file alone, for a reader that knows where its tensors lie.
+    pub(crate) fn into_file(self) -> DataFile {
+        self.file
     }
 }
 

@@ -7,8 +7,9 @@ use std::path::Path;
 
 use common::{special, tiny_specs};
 use formats::Dtype;
+use formats::SpecialIds;
 use formats::hf::config::{Config, from_slice};
-use formats::hf::{SpecialIds, to_config_json};
+use formats::hf::to_config_json;
 use model::{Family, ModelSpec, Rope, RopeScaling, SlidingWindow, presets};
 use serde_json::{Value, json};
 

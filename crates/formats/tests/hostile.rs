@@ -363,7 +363,7 @@ fn a_source_of_the_wrong_size_writes_nothing() {
     let values = weights(&small);
     let dir = tempfile::tempdir().unwrap();
     let options = WriteOptions { dtype: Dtype::F32, special: &special(), rows: None };
-    let error = hf::write(dir.path(), &spec, &hf::flat(&values, &small), &options).unwrap_err();
+    let error = hf::write(dir.path(), &spec, &formats::flat(&values, &small), &options).unwrap_err();
     assert!(error.exit_code() == 65 && error.to_string().contains("embed_tokens"), "{error}");
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }

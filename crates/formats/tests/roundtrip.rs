@@ -3,12 +3,12 @@
 
 mod common;
 
-use std::borrow::Cow;
 use std::fs;
 
 use common::{folder, preset_spec, shared, special, tiny, tiny_specs, weights, write};
-use formats::hf::{self, Fill, VocabRows, WriteOptions};
+use formats::hf::{self, WriteOptions};
 use formats::{Dtype, names};
+use formats::{Fill, VocabRows};
 use half::{bf16, f16};
 use model::{Layout, ModelSpec, Part, TensorId};
 use safetensors::SafeTensors;
@@ -63,7 +63,7 @@ fn halves_are_rounded_to_nearest_and_an_overflow_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let large = vec![70_000.0; layout.len()];
     let options = WriteOptions { dtype: Dtype::F16, special: &special(), rows: None };
-    let error = hf::write(dir.path(), &spec, &hf::flat(&large, &layout), &options).unwrap_err();
+    let error = hf::write(dir.path(), &spec, &formats::flat(&large, &layout), &options).unwrap_err();
     assert!(error.exit_code() == 65 && error.to_string().contains("model.embed_tokens.weight"), "{error}");
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "a failed write leaves nothing");
 }
@@ -115,7 +115,7 @@ fn a_compact_vocabulary_that_does_not_fit_is_refused() {
         let options = WriteOptions { dtype: Dtype::F32, special: &special(), rows };
         let values = weights(&layout);
         let out = tempfile::tempdir().unwrap();
-        assert_eq!(hf::write(out.path(), &full, &hf::flat(&values, &layout), &options).unwrap_err().exit_code(), 65);
+        assert_eq!(hf::write(out.path(), &full, &formats::flat(&values, &layout), &options).unwrap_err().exit_code(), 65);
     }
     assert_eq!(opened.load_rows(&layout, &[1, 37]).unwrap_err().exit_code(), 65);
     assert_eq!(opened.load_rows(&layout, &[1]).unwrap_err().exit_code(), 65);
@@ -145,9 +145,8 @@ fn a_model_may_be_rewritten_over_itself() {
     let spec = tiny();
     let (dir, values) = folder(&spec);
     let opened = hf::open(dir.path()).unwrap();
-    let source = |id| Ok(Cow::Owned(opened.tensor(id)?.unwrap()));
     let options = WriteOptions { dtype: Dtype::F32, special: &special(), rows: None };
-    hf::write(dir.path(), &spec, &source, &options).unwrap();
+    hf::write(dir.path(), &spec, &opened.source(), &options).unwrap();
     assert_eq!(hf::open(dir.path()).unwrap().load(&Layout::of(&spec)).unwrap(), values);
 }
 
@@ -158,7 +157,7 @@ fn a_folder_that_cannot_be_made_is_73() {
     let values = weights(&layout);
     let file = tempfile::NamedTempFile::new().unwrap();
     let options = WriteOptions { dtype: Dtype::F32, special: &special(), rows: None };
-    let error = hf::write(&file.path().join("x"), &spec, &hf::flat(&values, &layout), &options).unwrap_err();
+    let error = hf::write(&file.path().join("x"), &spec, &formats::flat(&values, &layout), &options).unwrap_err();
     assert_eq!(error.exit_code(), 73, "{error}");
 }
 

@@ -11,17 +11,7 @@ use serde_json::{Map, Value};
 use super::rope;
 use crate::error::{FormatError, shown};
 use crate::json::{self, Keys, kind};
-
-/// Ids with a meaning, as configurations carry them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SpecialIds {
-    /// Begins a text.
-    pub bos: Option<u32>,
-    /// Each of them ends a text.
-    pub eos: Vec<u32>,
-    /// Fills a batch.
-    pub pad: Option<u32>,
-}
+use crate::special::SpecialIds;
 
 /// What a `config.json` says.
 #[derive(Clone, Debug, PartialEq)]

@@ -3,10 +3,11 @@
 use model::{Family, ModelSpec, SlidingWindow};
 use serde_json::{Value, json};
 
-use super::config::{SpecialIds, family_names};
+use super::config::family_names;
 use super::rope;
 use crate::dtype::Dtype;
 use crate::error::FormatError;
+use crate::special::SpecialIds;
 
 /// The `config.json` of `spec` with weights of type `dtype`. The residual scale is not in it: a writer folds it into the
 /// weights ([`super::write`]).

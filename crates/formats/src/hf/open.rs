@@ -1,35 +1,19 @@
-//! [`HfModel`]: a folder whose configuration and tensors agree with each other and with the sizes of its files.
+//! A model folder, opened: its configuration and tensors agree with each other and with the sizes of its files.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use model::{Layout, ModelSpec, Role, TensorId, TensorInfo};
 
-use super::config::{self, Config, SpecialIds};
+use super::config::{self, Config};
 use super::shards;
 use crate::dtype::Dtype;
 use crate::error::{FormatError, shown};
 use crate::json::{self, Keys};
+use crate::opened::{Format, Found, Model, Place, RowOrder};
 use crate::safetensors::{Container, Tensor};
+use crate::special::SpecialIds;
 use crate::{names, place};
-
-/// Where a weight lies.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
-    pub shard: usize,
-    pub dtype: Dtype,
-    pub start: u64,
-}
-
-/// A sound model folder. Its files stay open, so that a later rename or deletion does not matter.
-#[derive(Debug)]
-pub struct HfModel {
-    dir: PathBuf,
-    pub(super) config: Config,
-    pub(super) layout: Layout,
-    pub(super) shards: Vec<Container>,
-    pub(super) places: HashMap<TensorId, Place>,
-}
 
 /// A tensor of a file, for tables.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +28,7 @@ pub struct TensorEntry {
 ///
 /// # Errors
 /// `Missing` (66), `Io` (74), and `Bad` or `Unsupported` (65) with the file and the key, offset or tensor.
-pub fn open(path: &Path) -> Result<HfModel, FormatError> {
+pub fn open(path: &Path) -> Result<Model, FormatError> {
     let config = read_config(path)?;
     assemble(path, config, shards::open(path)?)
 }
@@ -71,7 +55,7 @@ fn merged(own: SpecialIds, model: SpecialIds) -> SpecialIds {
     SpecialIds { bos: own.bos.or(model.bos), eos, pad: own.pad.or(model.pad) }
 }
 
-pub(super) fn assemble(dir: &Path, config: Config, shards: Vec<Container>) -> Result<HfModel, FormatError> {
+pub(super) fn assemble(dir: &Path, config: Config, shards: Vec<Container>) -> Result<Model, FormatError> {
     fits(dir, &config.spec, &shards)?;
     let layout = Layout::of(&config.spec);
     let wanted: HashMap<TensorId, &TensorInfo> = layout.tensors().iter().map(|t| (t.id, t)).collect();
@@ -96,7 +80,9 @@ pub(super) fn assemble(dir: &Path, config: Config, shards: Vec<Container>) -> Re
     if let Some((s, tensor)) = spare_head {
         same_as_embedding(&shards, &places, s, tensor)?;
     }
-    Ok(HfModel { dir: dir.into(), config, layout, shards, places })
+    let files = shards.into_iter().map(Container::into_file).collect();
+    let Config { spec, special } = config;
+    Model::new(Found { path: dir.into(), format: Format::Hf, spec, special, files, places })
 }
 
 /// A model whose configuration asks for more weights than the files can hold is refused before its layout is made.
@@ -123,7 +109,7 @@ fn matched(shard: &Container, tensor: &Tensor, info: &TensorInfo, s: usize) -> R
         return bad(format!("shape {:?}", tensor.shape), format!("{shape:?}, as config.json says"));
     }
     match Dtype::from_name(&tensor.dtype) {
-        Some(dtype) => Ok(Place { shard: s, dtype, start: tensor.start }),
+        Some(dtype) => Ok(Place { file: s, start: tensor.start, encoding: dtype.into(), order: RowOrder::Halves }),
         None => bad(format!("dtype {}", tensor.dtype), "F32, F16 or BF16".into()),
     }
 }
@@ -152,7 +138,7 @@ fn same_as_embedding(
     head: &Tensor,
 ) -> Result<(), FormatError> {
     let Some(embed) = places.get(&TensorId::Embed) else { return Ok(()) };
-    let (a, b) = (&shards[embed.shard], &shards[s]);
+    let (a, b) = (&shards[embed.file], &shards[s]);
     let source = a.tensors().iter().find(|t| t.start == embed.start && names::from_hf(&t.name) == Some(TensorId::Embed));
     let mut same = source.is_some_and(|t| t.dtype == head.dtype && t.shape == head.shape);
     let (mut left, mut right) = (vec![0; 1 << 16], vec![0; 1 << 16]);
@@ -170,33 +156,6 @@ fn same_as_embedding(
     }
     let expected = "the embedding again, since `tie_word_embeddings` is true (set it to false if the classifier is its own)";
     Err(FormatError::bad(b.path(), format!("tensor {}", shown(&head.name)), "other values than the embedding's", expected))
-}
-
-impl HfModel {
-    /// The model.
-    pub fn spec(&self) -> &ModelSpec {
-        &self.config.spec
-    }
-
-    /// Its layout, over the full vocabulary.
-    pub fn layout(&self) -> &Layout {
-        &self.layout
-    }
-
-    /// Its special ids.
-    pub fn special(&self) -> &SpecialIds {
-        &self.config.special
-    }
-
-    /// Its folder.
-    pub fn dir(&self) -> &Path {
-        &self.dir
-    }
-
-    /// Every tensor of its files, file by file, by offset.
-    pub fn tensors(&self) -> impl Iterator<Item = TensorEntry> + '_ {
-        self.shards.iter().flat_map(entries)
-    }
 }
 
 pub(super) fn entries(shard: &Container) -> impl Iterator<Item = TensorEntry> + '_ {

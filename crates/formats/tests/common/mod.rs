@@ -3,8 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use formats::Dtype;
-use formats::hf::{self, SpecialIds, VocabRows, WriteOptions, Written};
+use formats::hf::{self, WriteOptions, Written};
+use formats::{Dtype, SpecialIds, VocabRows};
 use model::{Family, Layout, ModelSpec, Rope, RopeScaling, SlidingWindow, preset};
 
 /// A tiny model of each shape that the families have.
@@ -72,7 +72,7 @@ pub fn write(dir: &Path, spec: &ModelSpec, weights: &[f32], dtype: Dtype, rows: 
     let compact = spec.with_vocab(rows.map_or(spec.vocab, |r| r.full_of.len()));
     let layout = Layout::of(&compact);
     let special = special();
-    hf::write(dir, spec, &hf::flat(weights, &layout), &WriteOptions { dtype, special: &special, rows }).unwrap()
+    hf::write(dir, spec, &formats::flat(weights, &layout), &WriteOptions { dtype, special: &special, rows }).unwrap()
 }
 
 /// A folder with a tiny model, and its weights.

@@ -1,12 +1,12 @@
-//! A model trained over a compact vocabulary, written over the full one.
+//! A model trained over a compact vocabulary, seen over the full one.
+
+use std::ops::Range;
 
 use model::TensorId;
 
-use super::open::HfModel;
 use crate::error::FormatError;
-
-/// Elements handed on at once.
-const PIECE: usize = 1 << 16;
+use crate::opened::Model;
+use crate::source::Source;
 
 /// Rows of ids that training never saw.
 #[derive(Clone, Copy, Debug)]
@@ -14,7 +14,7 @@ pub enum Fill<'a> {
     /// The same row `[dim]` for each of them.
     Row(&'a [f32]),
     /// The rows of the model that training began with.
-    Base(&'a HfModel),
+    Base(&'a Model),
 }
 
 /// How compact ids lie in the full vocabulary.
@@ -30,7 +30,7 @@ pub struct VocabRows<'a> {
 
 impl VocabRows<'_> {
     /// Checks the ids and the fill against a model of width `dim`.
-    pub(super) fn check(&self, dim: usize) -> Result<(), FormatError> {
+    pub(crate) fn check(&self, dim: usize) -> Result<(), FormatError> {
         let fail = |at: &str, found: String, why: String| Err(FormatError::inexpressible(at, found, why));
         if let Some(pair) = self.full_of.windows(2).find(|w| w[0] >= w[1]) {
             return fail("compact vocabulary", format!("{} before {}", pair[0], pair[1]), "ids must ascend".into());
@@ -48,43 +48,33 @@ impl VocabRows<'_> {
         }
     }
 
-    /// Hands the full matrix `id` to `emit`, piece by piece, each a number of whole rows. `compact` holds the trained rows.
-    pub(super) fn expand(
+    /// Rows `rows` of the full matrix `id`, of width `dim`, into `out`; `compact` gives the trained ones.
+    pub(crate) fn read(
         &self,
         id: TensorId,
-        compact: &[f32],
+        rows: Range<usize>,
+        compact: &Source,
         dim: usize,
-        emit: &mut dyn FnMut(&[f32]) -> Result<(), FormatError>,
+        out: &mut [f32],
     ) -> Result<(), FormatError> {
-        let mut next = 0;
-        for (row, full) in compact.chunks_exact(dim).zip(self.full_of) {
-            self.fill_rows(id, next..*full as usize, dim, emit)?;
-            emit(row)?;
-            next = *full as usize + 1;
-        }
-        self.fill_rows(id, next..self.vocab, dim, emit)
-    }
-
-    fn fill_rows(
-        &self,
-        id: TensorId,
-        rows: std::ops::Range<usize>,
-        dim: usize,
-        emit: &mut dyn FnMut(&[f32]) -> Result<(), FormatError>,
-    ) -> Result<(), FormatError> {
-        match self.fill {
-            Fill::Row(row) => rows.into_iter().try_for_each(|_| emit(row)),
-            Fill::Base(base) => {
-                let step = (PIECE / dim).max(1);
-                let mut values = Vec::new();
-                for from in rows.clone().step_by(step) {
-                    let to = (from + step).min(rows.end);
-                    values.resize((to - from) * dim, 0.0);
-                    base.read_rows(id, from..to, &mut values)?;
-                    emit(&values)?;
-                }
-                Ok(())
+        let mut at = rows.start;
+        let mut next = self.full_of.partition_point(|full| (*full as usize) < at);
+        while at < rows.end {
+            let trained = self.full_of[next..].iter().zip(at..rows.end).take_while(|(full, row)| **full as usize == *row).count();
+            let n = match self.full_of.get(next) {
+                _ if trained > 0 => trained,
+                Some(full) => (*full as usize).min(rows.end) - at,
+                None => rows.end - at,
+            };
+            let out = &mut out[(at - rows.start) * dim..][..n * dim];
+            match self.fill {
+                _ if trained > 0 => compact(id, next..next + n, out)?,
+                Fill::Row(row) => out.chunks_exact_mut(dim).for_each(|o| o.copy_from_slice(row)),
+                Fill::Base(base) => base.read_rows(id, at..at + n, out)?,
             }
+            next += trained;
+            at += n;
         }
+        Ok(())
     }
 }
