@@ -5,6 +5,17 @@
 //! field), since that is the format with the least redundancy: token texts, their types, and either ranked merges
 //! (byte-level BPE) or a score for each piece (SentencePiece).
 
+mod folder;
+mod from_json;
+mod llama2c;
+mod merges;
+mod pre;
+mod to_json;
 mod vocabulary;
 
+pub use llama2c::is_llama2c;
+pub use to_json::TokenizerFiles;
 pub use vocabulary::{Kind, SpecialTokens, TokenType, Vocabulary};
+
+#[cfg(test)]
+mod tests;

@@ -104,6 +104,24 @@ pub struct Vocabulary {
 }
 
 impl Vocabulary {
+    /// A vocabulary of `kind` without tokens, which leaves everything open.
+    pub fn empty(kind: Kind) -> Vocabulary {
+        Vocabulary {
+            kind,
+            tokens: Vec::new(),
+            scores: Vec::new(),
+            types: Vec::new(),
+            merges: Vec::new(),
+            pre: None,
+            special: SpecialTokens::default(),
+            add_bos: None,
+            add_eos: None,
+            add_space_prefix: None,
+            chat_template: None,
+            chat_templates: Vec::new(),
+        }
+    }
+
     /// Checks that lists have one entry a token, scores are numbers and special ids in range. Readers call it at the door;
     /// `path` is for messages.
     ///
@@ -168,7 +186,7 @@ impl Vocabulary {
 /// The score of tokens that no join makes.
 pub(super) const PAD_SCORE: f32 = -1000.0;
 
-fn padding(id: usize) -> String {
+pub(super) fn padding(id: usize) -> String {
     format!("[PAD{id}]")
 }
 
@@ -179,18 +197,10 @@ mod tests {
 
     fn two() -> Vocabulary {
         Vocabulary {
-            kind: Kind::Bpe,
             tokens: vec!["a".into(), "b".into()],
-            scores: vec![],
             types: vec![TokenType::Normal; 2],
-            merges: vec![],
             pre: Some("gpt-2".into()),
-            special: SpecialTokens::default(),
-            add_bos: None,
-            add_eos: None,
-            add_space_prefix: None,
-            chat_template: None,
-            chat_templates: vec![],
+            ..Vocabulary::empty(Kind::Bpe)
         }
     }
 
