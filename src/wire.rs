@@ -54,7 +54,7 @@ pub fn open(resolved: &mut Resolved, cpu: &Cpu, map: Option<VocabMap>, out: Out)
         out.say(note);
     }
     let choice = match choice {
-        ModelChoice::Auto => ModelChoice::Preset(crate::auto::choose(resolved, cpu, &data, out)?),
+        ModelChoice::Auto => ModelChoice::Preset(Box::new(crate::auto::choose(resolved, cpu, &data, out)?)),
         other => other,
     };
     let shape = match &choice {

@@ -11,7 +11,7 @@ use safetensors::SafeTensors;
 use train::gradient::{Gradient, clip_factor, global_norm};
 use train::optimizer::{AdamWConfig, Optimizer, OptimizerConfig};
 
-const MODELS: [&str; 10] = [
+const MODELS: [&str; 14] = [
     "llama-tied-gqa",
     "llama-untied-mha",
     "llama-bias",
@@ -22,7 +22,14 @@ const MODELS: [&str; 10] = [
     "qwen2",
     "qwen2-window",
     "qwen3",
+    "llama-yarn",
+    "qwen2-yarn",
+    "smollm3",
+    "smollm3-yarn",
 ];
+
+/// Those with a window far beyond the length that their rope was made for.
+const LONG: [&str; 5] = ["llama-linear-rope", "llama3-rope", "llama-yarn", "qwen2-yarn", "smollm3-yarn"];
 
 fn dir(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
@@ -46,9 +53,7 @@ impl Golden {
     }
 
     fn floats(&self, tensor: &str) -> Vec<f32> {
-        let file = SafeTensors::deserialize(&self.file).unwrap();
-        let data = file.tensor(tensor).unwrap().data().to_vec();
-        data.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
+        floats(&self.file, tensor)
     }
 
     fn ids(&self, tensor: &str) -> Vec<u32> {
@@ -68,6 +73,17 @@ impl Golden {
     fn engine<'a>(&self, cpu: &'a Cpu, recompute: bool) -> CpuEngine<'a> {
         CpuEngine::new(cpu, &self.spec, Shape { rows: 2, seq: 32 }, Options { gradient: true, recompute })
     }
+}
+
+fn floats(file: &[u8], tensor: &str) -> Vec<f32> {
+    let file = SafeTensors::deserialize(file).unwrap();
+    let data = file.tensor(tensor).unwrap().data().to_vec();
+    data.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
+}
+
+fn deviation(values: &[f32]) -> f32 {
+    let mean = values.iter().sum::<f32>() / values.len() as f32;
+    (values.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / values.len() as f32).sqrt()
 }
 
 fn batch<'a>(inputs: &'a [u32], targets: &'a [u32]) -> Batch<'a> {
@@ -109,6 +125,28 @@ fn cached_decoding_gives_the_same_logits() {
             let off = farthest(logits, &expected[at * vocab..(at + 1) * vocab]);
             assert!(off < 6e-5, "{name}: logits after {} tokens differ by {off}", at + 1);
         }
+    }
+}
+
+#[test]
+fn logits_far_beyond_the_length_of_pre_training() {
+    let cpu = Cpu::new(2);
+    for name in LONG {
+        let g = Golden::open(name);
+        let file = std::fs::read(dir(name).join("long.safetensors")).unwrap();
+        let tokens: Vec<u32> = floats(&file, "tokens").iter().map(|f| f.to_bits()).collect();
+        let (expected, vocab) = (floats(&file, "logits"), g.spec.vocab);
+        // transformers and this engine compute in f32, and what remains is rounding
+        let allowed = 2e-4 * deviation(&expected);
+        let shape = Shape { rows: 1, seq: tokens.len() };
+        let all = CpuEngine::new(&cpu, &g.spec, shape, Options::INFERENCE).logits(&g.params, &tokens).unwrap();
+        let off = farthest(&all[all.len() - expected.len()..], &expected);
+        assert!(off < allowed, "{name}: logits differ by {off}, allowed {allowed}");
+        let mut decoder = engine::Decoder::new(&cpu, &g.spec, tokens.len());
+        let last = decoder.feed(&g.params, &tokens).unwrap();
+        let off = farthest(last, &expected[expected.len() - vocab..]);
+        assert!(off < allowed, "{name}: decoded logits differ by {off}, allowed {allowed}");
+        println!("{name}: off by {off:e}, allowed {allowed:e}");
     }
 }
 

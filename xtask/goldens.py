@@ -62,7 +62,22 @@ MODELS = {
     "qwen2-window": ("qwen2", llama(rms_norm_eps=1e-6, use_sliding_window=True, sliding_window=9, max_window_layers=1,
                                     rope_parameters=rope(1e6))),
     "qwen3": ("qwen3", llama(head_dim=16, rms_norm_eps=1e-6, rope_parameters=rope(1e6))),
+    # windows of 32 are longer than the original 16; pairs are kept, on the ramp and scaled
+    "llama-yarn": ("llama", llama(head_dim=20, tie_word_embeddings=False, rope_parameters=rope(
+        10000.0, kind="yarn", factor=4.0, original_max_position_embeddings=16, beta_slow=0.1))),
+    "qwen2-yarn": ("qwen2", llama(rms_norm_eps=1e-6, rope_parameters=rope(
+        1e4, kind="yarn", factor=4.0, original_max_position_embeddings=16, beta_fast=1.5, beta_slow=0.3, truncate=False,
+        mscale=0.8, mscale_all_dim=0.3))),
+    "smollm3": ("smollm3", llama(rms_norm_eps=1e-6, no_rope_layers=[0, 1], rope_parameters=rope(2e6))),
+    # no biases: without rotation the bias of K changes nothing, and AdamW would follow the noise of its gradient
+    "smollm3-yarn": ("smollm3", llama(
+        head_dim=14, rms_norm_eps=1e-6, tie_word_embeddings=False, no_rope_layer_interval=2,
+        rope_parameters=rope(2e4, kind="yarn", factor=2.0, original_max_position_embeddings=32, attention_factor=1.3))),
 }
+
+# far beyond every length that their rope was made for
+LONG = ("llama-linear-rope", "llama3-rope", "llama-yarn", "qwen2-yarn", "smollm3-yarn")
+LONG_SEQ, LONG_KEPT = 1200, 8
 
 
 def build(name):
@@ -132,8 +147,18 @@ def save_model(model, folder):
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)
     for extra in folder.iterdir():
-        if extra.name not in ("config.json", "model.safetensors", "expected.safetensors"):
+        if extra.name not in ("config.json", "model.safetensors", "expected.safetensors", "long.safetensors"):
             extra.unlink()
+
+
+def make_long(name, root):
+    """Logits of the last positions of one long window."""
+    model = transformers.AutoModelForCausalLM.from_pretrained(root / name, dtype=torch.float32, attn_implementation="eager")
+    tokens = torch.randint(0, VOCAB, (1, LONG_SEQ), generator=torch.Generator().manual_seed(SEED + 3))
+    with torch.no_grad():
+        logits = model.eval()(input_ids=tokens, use_cache=False).logits[0, -LONG_KEPT:]
+    out = {"tokens": tokens[0].int(), "logits": logits.contiguous()}
+    save_file(out, root / name / "long.safetensors")
 
 
 def make(name, root):
@@ -153,6 +178,8 @@ def make(name, root):
     out["losses20"], out["grad_norms20"] = train(model, ids[..., :-1], ids[..., 1:], clip)
     out |= {f"final.{key}": weight.detach() for key, weight in model.named_parameters()}
     save_file({key: value.contiguous() for key, value in out.items()}, root / name / "expected.safetensors")
+    if name in LONG:
+        make_long(name, root)
     norms = out["grad_norms20"]
     print(f"{name:18} {sum(w.numel() for w in model.parameters()):6} parameters  loss {loss:.6f}  "
           f"after {STEPS} steps {out['losses20'][-1]:.6f}  norms {norms.min():.2f}..{norms.max():.2f}")
@@ -161,7 +188,7 @@ def make(name, root):
 def compare(name, made, committed):
     """Largest relative difference between two versions of a model's files (0 on the machine that made them)."""
     worst = 0.0
-    for part in ("model.safetensors", "expected.safetensors"):
+    for part in ("model.safetensors", "expected.safetensors") + (("long.safetensors",) if name in LONG else ()):
         a, b = load_file(made / name / part), load_file(committed / name / part)
         if a.keys() != b.keys():
             sys.exit(f"{name}/{part}: tensors differ: {sorted(a.keys() ^ b.keys())}")

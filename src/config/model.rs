@@ -11,7 +11,7 @@ pub enum ModelChoice {
     /// The preset that suits machine and budget.
     Auto,
     /// A preset.
-    Preset(model::Preset),
+    Preset(Box<model::Preset>),
     /// The shape in a `config.json`, with new weights.
     Shape(PathBuf),
     /// A model on disk.
@@ -40,7 +40,7 @@ impl ModelChoice {
             return Ok(ModelChoice::Auto);
         }
         if let Some(preset) = model::preset(name) {
-            return Ok(ModelChoice::Preset(preset));
+            return Ok(ModelChoice::Preset(Box::new(preset)));
         }
         let path = Path::new(name);
         if path.exists() {

@@ -83,7 +83,9 @@ impl CpuEngine<'_> {
         let shape = attention_of(spec, batch, l);
         let (mixed, lse) = (&k.mixed[..n * q], &k.lse[..n * spec.heads]);
         attention_backward(cpu, &shape, dqkv, &s.wide2[..n * q], mixed, lse, &k.qkv[..n * qkv]);
-        rope(cpu, dqkv, qkv, spec.heads + spec.kv_heads, &self.rope, 0, batch.seq, Turn::Back);
+        if spec.rotates(l) {
+            rope(cpu, dqkv, qkv, spec.heads + spec.kv_heads, &self.rope, 0, batch.seq, Turn::Back);
+        }
         if spec.qk_norm {
             let width = q + spec.kv_dim();
             let (r_q, r_k) = k.r_heads.split_at(self.sizes.n * spec.heads);

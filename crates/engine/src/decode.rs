@@ -11,7 +11,7 @@ use kernels::swiglu::swiglu;
 use model::{Layout, ModelSpec};
 
 use crate::EngineError;
-use crate::weights::{BlockRanges, Ranges};
+use crate::weights::{BlockRanges, Ranges, rope_table};
 
 /// New tokens that one pass takes.
 const CHUNK: usize = 64;
@@ -56,7 +56,7 @@ impl<'a> Decoder<'a> {
         Decoder {
             cpu,
             ranges: Ranges::of(spec, &Layout::of(spec)),
-            rope: RopeTable::new(&spec.rope.frequencies(spec.head_dim), capacity),
+            rope: rope_table(spec, capacity),
             caches: (0..spec.layers).map(|_| Cache { k: zeros(capacity * kv), v: zeros(capacity * kv) }).collect(),
             buffers: Buffers {
                 x: zeros(CHUNK * d),
@@ -122,14 +122,14 @@ impl<'a> Decoder<'a> {
         embed(self.cpu, &mut self.buffers.x[..m * d], &params[self.ranges.embed.clone()], tokens, d);
         for l in 0..self.spec.layers {
             let w = self.ranges.blocks[l].clone();
-            self.project(params, &w, m);
+            self.project(params, &w, l, m);
             self.attend(l, m);
             self.finish_block(params, &w, m);
         }
     }
 
-    /// Q, K and V of the new tokens, normed and rotated.
-    fn project(&mut self, params: &[f32], w: &BlockRanges, m: usize) {
+    /// Q, K and V of the new tokens, normed and, where the block rotates, rotated.
+    fn project(&mut self, params: &[f32], w: &BlockRanges, l: usize, m: usize) {
         let (cpu, spec, b) = (self.cpu, &self.spec, &mut self.buffers);
         let (d, q, qkv) = (spec.dim, spec.q_dim(), spec.qkv_dim());
         let gain = &params[w.attn_norm.clone()];
@@ -146,7 +146,9 @@ impl<'a> Decoder<'a> {
                 head_norm(cpu, rows, columns, &mut b.r[..m * heads], &params[range.clone()], spec.norm_eps);
             }
         }
-        rope(cpu, rows, qkv, spec.heads + spec.kv_heads, &self.rope, self.len, self.capacity, Turn::Forward);
+        if spec.rotates(l) {
+            rope(cpu, rows, qkv, spec.heads + spec.kv_heads, &self.rope, self.len, self.capacity, Turn::Forward);
+        }
     }
 
     /// Stores the new keys and values, and mixes what each new token sees.

@@ -4,7 +4,7 @@ use kernels::Cpu;
 use kernels::rope::RopeTable;
 use model::{Layout, ModelSpec};
 
-use crate::weights::Ranges;
+use crate::weights::{Ranges, rope_table};
 use crate::{Batch, LossSum, Sizes};
 
 /// Largest batch that an engine takes.
@@ -171,7 +171,7 @@ impl<'a> CpuEngine<'a> {
         CpuEngine {
             cpu,
             ranges: Ranges::of(spec, &layout),
-            rope: RopeTable::new(&spec.rope.frequencies(spec.head_dim), shape.seq),
+            rope: rope_table(spec, shape.seq),
             residual: (0..sizes.residuals()).map(|_| vec![0.0; sizes.residual]).collect(),
             kept: (0..sizes.kept).map(|_| Kept::new(&sizes)).collect(),
             scratch: Scratch::new(&sizes),

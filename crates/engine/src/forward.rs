@@ -65,7 +65,9 @@ impl CpuEngine<'_> {
                 spec.norm_eps,
             );
         }
-        rope(cpu, &mut k.qkv[..n * qkv], qkv, spec.heads + spec.kv_heads, &self.rope, 0, batch.seq, Turn::Forward);
+        if spec.rotates(l) {
+            rope(cpu, &mut k.qkv[..n * qkv], qkv, spec.heads + spec.kv_heads, &self.rope, 0, batch.seq, Turn::Forward);
+        }
         let shape = attention_of(spec, batch, l);
         attention(cpu, &shape, &mut k.mixed[..n * q], &mut k.lse[..n * spec.heads], &k.qkv[..n * qkv]);
         let out = MatRef::new(&params[w.o.clone()], d, q);

@@ -1,5 +1,6 @@
-//! The weights of one block as slices of the flat array.
+//! What a walk needs of a spec: the weights of each block as slices of the flat array, and the table of rotations.
 
+use kernels::rope::RopeTable;
 use model::{Layout, ModelSpec, Part};
 use std::ops::Range;
 
@@ -58,4 +59,9 @@ impl Ranges {
             classifier: layout.classifier(),
         }
     }
+}
+
+/// The rotations of `spec` at positions `0..positions`.
+pub(crate) fn rope_table(spec: &ModelSpec, positions: usize) -> RopeTable {
+    RopeTable::new(&spec.rope.frequencies(spec.head_dim), spec.rope.attention_factor(), positions)
 }

@@ -98,6 +98,7 @@ fn plain() -> ModelSpec {
         vocab: 301,
         context: 256,
         rope: Rope::plain(10_000.0),
+        no_rope: Vec::new(),
         norm_eps: 1e-5,
         tied: true,
         qkv_bias: false,

@@ -110,6 +110,56 @@ fn rope_in_every_spelling() {
 }
 
 #[test]
+fn yarn_as_transformers_reads_it() {
+    let yarn = |changes: Value| {
+        let mut config = with("llama", json!({ "rope_scaling": { "rope_type": "yarn", "factor": 4.0 } }));
+        for (key, value) in changes.as_object().unwrap() {
+            config["rope_scaling"][key] = value.clone();
+        }
+        match parse(&config).unwrap().spec.rope.scaling {
+            RopeScaling::Yarn { factor, original_context, beta_fast, beta_slow, attention_factor, truncate } => {
+                ([factor, beta_fast, beta_slow, attention_factor], original_context, truncate)
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    let advised = 0.1 * 4f64.ln() + 1.0;
+    // the original length is that of the model where nothing is said
+    assert_eq!(yarn(json!({})), ([4.0, 32.0, 1.0, advised], 512, true));
+    let all = json!({ "original_max_position_embeddings": 128, "beta_fast": 16, "beta_slow": 2, "attention_factor": 1.5, "truncate": false });
+    assert_eq!(yarn(all), ([4.0, 16.0, 2.0, 1.5], 128, false));
+    let scales = ((0.1 * 0.8 * 4f64.ln()) + 1.0) / ((0.1 * 0.3 * 4f64.ln()) + 1.0);
+    assert_eq!(yarn(json!({ "mscale": 0.8, "mscale_all_dim": 0.3 })).0[3], scales);
+    assert_eq!(yarn(json!({ "mscale": 0.8, "mscale_all_dim": 0 })).0[3], advised);
+    // no factor: the ratio of the two lengths
+    assert_eq!(yarn(json!({ "factor": null, "original_max_position_embeddings": 128 })).0[0], 4.0);
+    let outside = json!({ "original_max_position_embeddings": 64, "rope_scaling": {
+        "rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 128 } });
+    let RopeScaling::Yarn { original_context, .. } = spec("llama", outside).rope.scaling else { panic!() };
+    assert_eq!(original_context, 64);
+}
+
+#[test]
+fn smollm3_says_which_layers_rotate() {
+    let still = |changes| spec("smollm3", changes).no_rope;
+    assert_eq!(still(json!({ "num_hidden_layers": 9 })), [3, 7], "each fourth by default");
+    assert_eq!(still(json!({ "num_hidden_layers": 4, "no_rope_layer_interval": 2 })), [1, 3]);
+    assert_eq!(still(json!({ "no_rope_layer_interval": 1, "no_rope_layers": [0, 1] })), [0]);
+    assert_eq!(still(json!({ "no_rope_layers": [1, 1, 0, 0] })), [] as [usize; 0], "entries beyond the layers mean nothing");
+    let bare = spec("smollm3", json!({ "num_attention_heads": 8, "num_key_value_heads": null }));
+    assert_eq!((bare.kv_heads, bare.rope.theta, bare.tied, bare.context), (8, 2e6, true, 512));
+    for (changes, key) in [
+        (json!({ "no_rope_layers": [1] }), "no_rope_layers"),
+        (json!({ "no_rope_layers": [1, 2] }), "no_rope_layers"),
+        (json!({ "no_rope_layer_interval": 0 }), "no_rope_layer_interval"),
+        (json!({ "use_sliding_window": true, "sliding_window": 8 }), "use_sliding_window"),
+    ] {
+        let (code, message) = parse(&with("smollm3", changes)).unwrap_err();
+        assert!(code == 65 && message.contains(key), "{message}");
+    }
+}
+
+#[test]
 fn what_would_change_the_arithmetic_is_refused_by_name() {
     for (changes, key) in [
         (json!({ "model_type": "gemma2" }), "gemma2"),
@@ -119,7 +169,6 @@ fn what_would_change_the_arithmetic_is_refused_by_name() {
         (json!({ "mlp_bias": true }), "mlp_bias"),
         (json!({ "partial_rotary_factor": 0.5 }), "partial_rotary_factor"),
         (json!({ "rope_parameters": { "rope_theta": 1e4, "partial_rotary_factor": 0.5 } }), "partial_rotary_factor"),
-        (json!({ "rope_scaling": { "rope_type": "yarn", "factor": 4.0 } }), "yarn"),
         (json!({ "rope_scaling": { "type": "dynamic", "factor": 4.0 } }), "dynamic"),
         (json!({ "rope_parameters": { "rope_type": "longrope", "rope_theta": 1e4 } }), "longrope"),
         (json!({ "quantization_config": { "bits": 4 } }), "quantization_config"),
@@ -162,6 +211,10 @@ fn bad_values_name_their_key() {
         (json!({ "rope_scaling": { "rope_type": "linear", "factor": 0 } }), "rope scaling"),
         (json!({ "rope_scaling": { "rope_type": "linear", "type": "llama3", "factor": 2 } }), "rope_scaling.rope_type"),
         (json!({ "rope_scaling": { "rope_type": "llama3", "factor": 8 } }), "rope_scaling.low_freq_factor"),
+        (json!({ "rope_scaling": { "rope_type": "yarn" } }), "rope_scaling.factor"),
+        (json!({ "rope_scaling": { "rope_type": "yarn", "factor": 4, "attention_factor": -1.0 } }), "rope scaling"),
+        (json!({ "rope_scaling": { "rope_type": "yarn", "factor": 4, "beta_fast": 1, "beta_slow": 2 } }), "rope scaling"),
+        (json!({ "rope_scaling": { "rope_type": "yarn", "factor": 4, "original_max_position_embeddings": 0 } }), "rope scaling"),
         (
             json!({ "rope_scaling": { "type": "linear", "factor": 2 }, "rope_parameters": { "rope_theta": 1e4 } }),
             "rope_parameters",
@@ -195,6 +248,8 @@ fn a_model_that_its_family_does_not_have_is_not_written() {
         ModelSpec { qk_norm: true, ..llama.clone() },
         ModelSpec { qkv_bias: true, ..llama.clone() },
         ModelSpec { window, ..llama.clone() },
+        ModelSpec { no_rope: vec![1], ..llama.clone() },
+        ModelSpec { family: Family::SmolLm3, window, ..llama.clone() },
         ModelSpec { layers: 0, ..llama.clone() },
         ModelSpec { family: Family::Qwen3, ..llama },
         ModelSpec { window, ..mistral.clone() },

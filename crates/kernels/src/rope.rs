@@ -1,11 +1,12 @@
 //! Rotary position embedding, split-halves layout: pair `i` of a head is `(x[i], x[i + hd/2])`, rotated by
 //! `position * frequency_i` (Su et al., arXiv 2104.09864). The backward pass is the rotation by the opposite angle.
+//! A scale of the table multiplies both passes.
 //! Legend: n tokens, h heads, hd head width.
 
 use crate::Cpu;
 use crate::simd::multiversion;
 
-/// Cosines and sines of every position: `[positions, hd/2]` each.
+/// Cosines and sines of every position, times a scale: `[positions, hd/2]` each.
 #[derive(Clone, Debug)]
 pub struct RopeTable {
     half: usize,
@@ -14,12 +15,14 @@ pub struct RopeTable {
 }
 
 impl RopeTable {
-    /// Table for positions `0..positions`, from radians per position of each pair.
-    pub fn new(frequencies: &[f64], positions: usize) -> RopeTable {
+    /// Table for positions `0..positions`, from radians per position of each pair; `scale` lengthens what is rotated (1 but
+    /// for YaRN). Angles are rounded to f32 as transformers has them, for a model was trained with those.
+    pub fn new(frequencies: &[f32], scale: f32, positions: usize) -> RopeTable {
         let mut table = RopeTable { half: frequencies.len(), cos: Vec::new(), sin: Vec::new() };
         for p in 0..positions {
-            table.cos.extend(frequencies.iter().map(|f| (p as f64 * f).cos() as f32));
-            table.sin.extend(frequencies.iter().map(|f| (p as f64 * f).sin() as f32));
+            let angles = frequencies.iter().map(|f| f64::from(p as f32 * f));
+            table.cos.extend(angles.clone().map(|a| a.cos() as f32 * scale));
+            table.sin.extend(angles.map(|a| a.sin() as f32 * scale));
         }
         table
     }

@@ -6,9 +6,11 @@
 mod cost;
 mod layout;
 mod presets;
+mod rope;
 mod spec;
 
 pub use cost::{Flops, MemoryModel, flops_per_token};
 pub use layout::{Layout, Part, Role, TensorId, TensorInfo};
 pub use presets::{LADDER, Preset, preset, presets};
-pub use spec::{Family, ModelSpec, Rope, RopeScaling, SlidingWindow, SpecError};
+pub use rope::{Rope, RopeScaling};
+pub use spec::{Family, ModelSpec, SlidingWindow, SpecError};

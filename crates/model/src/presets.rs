@@ -46,6 +46,7 @@ fn llama(dim: usize, layers: usize, heads: usize, kv_heads: usize, hidden: usize
         vocab,
         context: 2048,
         rope: Rope::plain(10_000.0),
+        no_rope: Vec::new(),
         norm_eps: 1e-5,
         tied: true,
         qkv_bias: false,

@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Rope;
+
 /// Which released architecture the model exports as. The arithmetic is fixed by the other fields of the spec.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -17,66 +19,8 @@ pub enum Family {
     Qwen2,
     /// `Qwen3ForCausalLM`
     Qwen3,
-}
-
-/// How positions beyond the pre-training length are mapped onto rotation frequencies.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase")]
-pub enum RopeScaling {
-    /// Frequencies as they are.
-    None,
-    /// Every frequency divided by `factor`.
-    Linear {
-        /// Divisor of the frequencies.
-        factor: f64,
-    },
-    /// Llama 3.1: low frequencies divided by `factor`, high ones kept, a smooth ramp between.
-    Llama3 {
-        /// Divisor of the low frequencies.
-        factor: f64,
-        /// Wavelengths above `original_context / low_freq_factor` are scaled in full.
-        low_freq_factor: f64,
-        /// Wavelengths below `original_context / high_freq_factor` are kept.
-        high_freq_factor: f64,
-        /// Context length of pre-training.
-        original_context: usize,
-    },
-}
-
-/// Rotary position embedding: base and scaling. Layout is that of Hugging Face: pair `i` is `(i, head_dim/2 + i)`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Rope {
-    /// Base of the geometric frequency series.
-    pub theta: f64,
-    /// Long-context scaling.
-    pub scaling: RopeScaling,
-}
-
-impl Rope {
-    /// Unscaled rotary embedding with base `theta`.
-    pub const fn plain(theta: f64) -> Rope {
-        Rope { theta, scaling: RopeScaling::None }
-    }
-
-    /// Rotation per position of each pair, in radians: `[head_dim / 2]`.
-    pub fn frequencies(&self, head_dim: usize) -> Vec<f64> {
-        let half = head_dim / 2;
-        (0..half).map(|i| self.scaled(self.theta.powf(-2.0 * i as f64 / head_dim as f64))).collect()
-    }
-
-    fn scaled(&self, freq: f64) -> f64 {
-        match self.scaling {
-            RopeScaling::None => freq,
-            RopeScaling::Linear { factor } => freq / factor,
-            RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_context } => {
-                let wavelength = 2.0 * std::f64::consts::PI / freq;
-                let turns = original_context as f64 / wavelength;
-                let smooth = (turns - low_freq_factor) / (high_freq_factor - low_freq_factor);
-                let smooth = smooth.clamp(0.0, 1.0);
-                (1.0 - smooth) * freq / factor + smooth * freq
-            }
-        }
-    }
+    /// `SmolLM3ForCausalLM`
+    SmolLm3,
 }
 
 /// Layers from `from_layer` on attend to the last `size` positions only.
@@ -112,6 +56,9 @@ pub struct ModelSpec {
     pub context: usize,
     /// Rotary embedding.
     pub rope: Rope,
+    /// Blocks whose queries and keys are not rotated at all, ascending.
+    #[serde(default)]
+    pub no_rope: Vec<usize>,
     /// Epsilon of every RMSNorm.
     pub norm_eps: f32,
     /// The classifier is the embedding matrix.
@@ -172,6 +119,11 @@ impl ModelSpec {
         }
     }
 
+    /// Whether queries and keys of `layer` are rotated.
+    pub fn rotates(&self, layer: usize) -> bool {
+        self.no_rope.binary_search(&layer).is_err()
+    }
+
     /// The same model over another vocabulary.
     pub fn with_vocab(&self, vocab: usize) -> ModelSpec {
         ModelSpec { vocab, ..self.clone() }
@@ -199,7 +151,14 @@ impl ModelSpec {
         if self.window.is_some_and(|w| w.size == 0) {
             return fail("sliding window", "0".into(), "must be at least 1");
         }
-        self.check_rope_scaling()
+        if !self.no_rope.is_sorted_by(|a, b| a < b) || self.no_rope.last().is_some_and(|l| *l >= self.layers) {
+            return fail("no-rope layers", format!("{:?}", self.no_rope), "must ascend and be layers of the model");
+        }
+        if !self.rope.scaling.is_sound() {
+            let expected = "factors must be positive, high_freq_factor above low_freq_factor, beta_fast not below beta_slow";
+            return fail("rope scaling", format!("{:?}", self.rope.scaling), expected);
+        }
+        Ok(())
     }
 
     fn check_sizes(&self) -> Result<(), SpecError> {
@@ -222,28 +181,6 @@ impl ModelSpec {
             }
         }
         Ok(())
-    }
-
-    fn check_rope_scaling(&self) -> Result<(), SpecError> {
-        let good = match self.rope.scaling {
-            RopeScaling::None => true,
-            RopeScaling::Linear { factor } => factor.is_finite() && factor > 0.0,
-            RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_context } => {
-                factor.is_finite()
-                    && factor > 0.0
-                    && low_freq_factor > 0.0
-                    && high_freq_factor > low_freq_factor
-                    && original_context > 0
-            }
-        };
-        if good {
-            return Ok(());
-        }
-        Err(SpecError {
-            field: "rope scaling",
-            found: format!("{:?}", self.rope.scaling),
-            expected: "factors must be positive, high_freq_factor above low_freq_factor".into(),
-        })
     }
 }
 
@@ -270,11 +207,13 @@ mod tests {
     }
 
     #[test]
-    fn llama3_scaling_keeps_high_and_divides_low_frequencies() {
-        let scaling = RopeScaling::Llama3 { factor: 8.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original_context: 8192 };
-        let plain = Rope::plain(500_000.0).frequencies(128);
-        let scaled = Rope { theta: 500_000.0, scaling }.frequencies(128);
-        assert_eq!(plain[0], scaled[0]);
-        assert!((plain[63] / scaled[63] - 8.0).abs() < 1e-12);
+    fn layers_without_rotation_ascend_and_exist() {
+        let of = |no_rope: &[usize]| ModelSpec { no_rope: no_rope.to_vec(), ..spec() };
+        for bad in [[1, 0], [2, 2], [1, 4]] {
+            assert_eq!(of(&bad).validate().map_err(|e| e.field), Err("no-rope layers"));
+        }
+        let good = of(&[1, 3]);
+        assert_eq!(good.validate(), Ok(()));
+        assert_eq!([0, 1, 2, 3].map(|l| good.rotates(l)), [true, false, true, false]);
     }
 }

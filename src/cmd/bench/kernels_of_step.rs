@@ -252,7 +252,7 @@ impl Bench<'_> {
     fn elementwise(&mut self) {
         let (cpu, time, s, n) = (self.cpu, self.time, self.spec, self.n);
         let (d, ff, qkv, layers, seq) = (s.dim, s.hidden, s.qkv_dim(), s.layers, self.seq);
-        let table = RopeTable::new(&s.rope.frequencies(s.head_dim), seq);
+        let table = RopeTable::new(&s.rope.frequencies(s.head_dim), s.rope.attention_factor(), seq);
         let heads = s.heads + s.kv_heads;
         let (x, y, z) = (&self.x, &self.y, &mut self.z);
         let gate_up = &x[..n * 2 * ff];

@@ -1,4 +1,4 @@
-//! `config.json` of the llama, mistral, qwen2 and qwen3 families, read into a [`ModelSpec`].
+//! `config.json` of the llama, mistral, qwen2, qwen3 and smollm3 families, read into a [`ModelSpec`].
 //!
 //! A key that is absent has the default that transformers gives it. What would change the arithmetic and is not
 //! implemented is refused by name.
@@ -54,11 +54,12 @@ struct FamilyNames {
     architecture: &'static str,
 }
 
-const FAMILIES: [FamilyNames; 4] = [
+const FAMILIES: [FamilyNames; 5] = [
     FamilyNames { family: Family::Llama, model_type: "llama", architecture: "LlamaForCausalLM" },
     FamilyNames { family: Family::Mistral, model_type: "mistral", architecture: "MistralForCausalLM" },
     FamilyNames { family: Family::Qwen2, model_type: "qwen2", architecture: "Qwen2ForCausalLM" },
     FamilyNames { family: Family::Qwen3, model_type: "qwen3", architecture: "Qwen3ForCausalLM" },
+    FamilyNames { family: Family::SmolLm3, model_type: "smollm3", architecture: "SmolLM3ForCausalLM" },
 ];
 
 /// `model_type` and `architecture` of a family.
@@ -109,8 +110,13 @@ fn spec(keys: &Keys, family: Family) -> Result<ModelSpec, FormatError> {
     let dim = keys.need_size("hidden_size")?;
     let layers = keys.need_size("num_hidden_layers")?;
     let heads = keys.need_size("num_attention_heads")?;
-    let qwen3 = family == Family::Qwen3;
-    let attention_bias = keys.flag("attention_bias")?.unwrap_or(false) && matches!(family, Family::Llama | Family::Qwen3);
+    let (qwen3, smollm3) = (family == Family::Qwen3, family == Family::SmolLm3);
+    let attention_bias = keys.flag("attention_bias")?.unwrap_or(false) && has_bias_key(family);
+    let context = keys.size("max_position_embeddings")?.unwrap_or(match family {
+        Family::Llama => 2048,
+        Family::Mistral => 131_072,
+        Family::Qwen2 | Family::Qwen3 | Family::SmolLm3 => 32_768,
+    });
     Ok(ModelSpec {
         family,
         dim,
@@ -120,20 +126,47 @@ fn spec(keys: &Keys, family: Family) -> Result<ModelSpec, FormatError> {
         head_dim: head_dim(keys, family, dim, heads)?,
         hidden: keys.need_size("intermediate_size")?,
         vocab: keys.need_size("vocab_size")?,
-        context: keys.size("max_position_embeddings")?.unwrap_or(match family {
-            Family::Llama => 2048,
-            Family::Mistral => 131_072,
-            Family::Qwen2 | Family::Qwen3 => 32_768,
-        }),
-        rope: rope::parse(keys)?,
+        context,
+        rope: rope::parse(keys, rope::Defaults { theta: if smollm3 { 2e6 } else { 1e4 }, context })?,
+        no_rope: if smollm3 { no_rope(keys, layers)? } else { Vec::new() },
         norm_eps: keys.number("rms_norm_eps")?.unwrap_or(1e-6) as f32,
-        tied: keys.flag("tie_word_embeddings")?.unwrap_or(false),
+        tied: keys.flag("tie_word_embeddings")?.unwrap_or(smollm3),
         qkv_bias: family == Family::Qwen2 || attention_bias,
         o_bias: attention_bias,
         qk_norm: qwen3,
         window: window(keys, family, layers)?,
         residual_scale: 1.0,
     })
+}
+
+/// Families whose `attention_bias` puts biases on Q, K, V and O.
+pub(super) fn has_bias_key(family: Family) -> bool {
+    matches!(family, Family::Llama | Family::Qwen3 | Family::SmolLm3)
+}
+
+/// Layers without rotation: those with a 0 in `no_rope_layers`, else each `no_rope_layer_interval`-th.
+fn no_rope(keys: &Keys, layers: usize) -> Result<Vec<usize>, FormatError> {
+    let Some(list) = keys.list("no_rope_layers")? else {
+        let interval = keys.size("no_rope_layer_interval")?.unwrap_or(4);
+        if interval == 0 {
+            return Err(FormatError::bad(keys.path, keys.at("no_rope_layer_interval"), "0", "1 or more"));
+        }
+        return Ok((0..layers).filter(|l| (l + 1).is_multiple_of(interval)).collect());
+    };
+    let at = || keys.at("no_rope_layers");
+    if list.len() < layers {
+        let expected = format!("one for each of the {layers} layers");
+        return Err(FormatError::bad(keys.path, at(), format!("{} entries", list.len()), expected));
+    }
+    let mut still = Vec::new();
+    for (layer, value) in list.iter().take(layers).enumerate() {
+        match value.as_u64().or(value.as_bool().map(u64::from)) {
+            Some(0) => still.push(layer),
+            Some(1) => {}
+            _ => return Err(FormatError::bad(keys.path, at(), kind(value), "1 (rotated) or 0 for each layer")),
+        }
+    }
+    Ok(still)
 }
 
 /// A key that is absent has the family's default; `null` means one key head a query head.
@@ -144,6 +177,7 @@ fn kv_heads(keys: &Keys, family: Family, heads: usize) -> Result<usize, FormatEr
     Ok(match family {
         Family::Llama => heads,
         Family::Mistral => 8,
+        Family::SmolLm3 => 4,
         Family::Qwen2 | Family::Qwen3 => 32,
     })
 }
@@ -168,6 +202,13 @@ fn window(keys: &Keys, family: Family, layers: usize) -> Result<Option<SlidingWi
     let size = keys.size("sliding_window")?;
     let window = match family {
         Family::Llama => None,
+        Family::SmolLm3 => {
+            if keys.flag("use_sliding_window")? == Some(true) && size.is_some() {
+                let only = "smollm3 attends to everything";
+                return Err(FormatError::unsupported(keys.path, keys.at("use_sliding_window"), "true", only));
+            }
+            None
+        }
         // 4096 unless the key says otherwise; `null` says that there is none
         Family::Mistral if !keys.map.contains_key("sliding_window") => Some(SlidingWindow { size: 4096, from_layer: 0 }),
         Family::Mistral => size.map(|size| SlidingWindow { size, from_layer: 0 }),

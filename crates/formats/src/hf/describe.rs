@@ -3,7 +3,7 @@
 use model::{Family, ModelSpec, SlidingWindow};
 use serde_json::{Value, json};
 
-use super::config::family_names;
+use super::config::{family_names, has_bias_key};
 use super::rope;
 use crate::dtype::Dtype;
 use crate::error::FormatError;
@@ -40,11 +40,16 @@ pub fn to_config_json(spec: &ModelSpec, special: &SpecialIds, dtype: Dtype) -> R
         "use_cache": true,
     });
     let mut add = |key: &str, value: Value| config[key] = value;
-    if matches!(spec.family, Family::Llama | Family::Qwen3) {
+    if has_bias_key(spec.family) {
         add("attention_bias", json!(spec.qkv_bias));
     }
-    if spec.family == Family::Llama {
+    if matches!(spec.family, Family::Llama | Family::SmolLm3) {
         add("mlp_bias", json!(false));
+    }
+    if spec.family == Family::SmolLm3 {
+        let rotated: Vec<u8> = (0..spec.layers).map(|l| u8::from(spec.rotates(l))).collect();
+        add("no_rope_layers", json!(rotated));
+        add("use_sliding_window", json!(false));
     }
     if spec.family != Family::Llama {
         add("sliding_window", spec.window.map_or(Value::Null, |w| json!(w.size)));
@@ -91,7 +96,7 @@ fn expressible(spec: &ModelSpec) -> Result<(), FormatError> {
     let refuse = |at: &str, found: String, why: &str| Err(FormatError::inexpressible(at, found, format!("{name} {why}")));
     let (qkv, o) = (spec.qkv_bias, spec.o_bias);
     match spec.family {
-        Family::Llama | Family::Qwen3 if qkv != o => {
+        family if has_bias_key(family) && qkv != o => {
             return refuse("o_bias", o.to_string(), &format!("has biases on q, k, v and o or on none (qkv_bias = {qkv})"));
         }
         Family::Mistral if qkv || o => return refuse("qkv_bias", qkv.to_string(), "has no biases"),
@@ -101,8 +106,11 @@ fn expressible(spec: &ModelSpec) -> Result<(), FormatError> {
     if spec.qk_norm != (spec.family == Family::Qwen3) {
         return refuse("qk_norm", spec.qk_norm.to_string(), "says otherwise: query and key norms are those of qwen3");
     }
+    if spec.family != Family::SmolLm3 && !spec.no_rope.is_empty() {
+        return refuse("no_rope", format!("{:?}", spec.no_rope), "rotates every layer; only smollm3 has layers without rotation");
+    }
     match (spec.family, spec.window) {
-        (Family::Llama, Some(w)) => refuse("window", w.size.to_string(), "has no sliding window"),
+        (Family::Llama | Family::SmolLm3, Some(w)) => refuse("window", w.size.to_string(), "has no sliding window"),
         (Family::Mistral, Some(SlidingWindow { from_layer, .. })) if from_layer > 0 => {
             refuse("window.from_layer", from_layer.to_string(), "has the window in every layer")
         }

@@ -6,13 +6,23 @@ use serde_json::{Map, Value, json};
 use crate::error::{FormatError, shown};
 use crate::json::Keys;
 
-/// Base where the file names none.
-const THETA: f64 = 10_000.0;
+/// What holds where the file is silent.
+#[derive(Clone, Copy)]
+pub(super) struct Defaults {
+    /// Base of the family.
+    pub theta: f64,
+    /// `max_position_embeddings`.
+    pub context: usize,
+}
 
-pub(super) fn parse(keys: &Keys) -> Result<Rope, FormatError> {
+pub(super) fn parse(keys: &Keys, defaults: Defaults) -> Result<Rope, FormatError> {
     whole_heads(keys)?;
+    // phi3 keeps it outside, and transformers lets that one rule
+    let original = keys.size("original_max_position_embeddings")?;
     let (new, old) = (keys.object("rope_parameters")?, keys.object("rope_scaling")?);
-    let read = |k: Option<&Keys>| k.map(|k| Ok::<_, FormatError>((scaling(k)?, k.number("rope_theta")?))).transpose();
+    let read = |k: Option<&Keys>| {
+        k.map(|k| Ok::<_, FormatError>((scaling(k, original, defaults.context)?, k.number("rope_theta")?))).transpose()
+    };
     let (new, old) = (read(new.as_ref())?, read(old.as_ref())?);
     if let (Some((new, _)), Some((old, _))) = (&new, &old)
         && new != old
@@ -22,7 +32,7 @@ pub(super) fn parse(keys: &Keys) -> Result<Rope, FormatError> {
     }
     let thetas = [keys.number("rope_theta")?, new.and_then(|n| n.1), old.and_then(|o| o.1)];
     let mut named = thetas.into_iter().flatten();
-    let theta = named.next().unwrap_or(THETA);
+    let theta = named.next().unwrap_or(defaults.theta);
     if let Some(other) = named.find(|t| *t != theta) {
         let found = format!("both {theta} and {other}");
         return Err(FormatError::bad(keys.path, keys.at("rope_theta"), found, "one value"));
@@ -40,7 +50,8 @@ fn whole_heads(keys: &Keys) -> Result<(), FormatError> {
     }
 }
 
-fn scaling(keys: &Keys) -> Result<RopeScaling, FormatError> {
+/// `original` overrules the key of the same name in the object; `context` stands in where neither is there.
+fn scaling(keys: &Keys, original: Option<usize>, context: usize) -> Result<RopeScaling, FormatError> {
     whole_heads(keys)?;
     let (new, old) = (keys.text("rope_type")?, keys.text("type")?);
     if let (Some(new), Some(old)) = (new, old)
@@ -49,6 +60,8 @@ fn scaling(keys: &Keys) -> Result<RopeScaling, FormatError> {
         let found = format!("{} and `type` {}", shown(new), shown(old));
         return Err(FormatError::bad(keys.path, keys.at("rope_type"), found, "one rope type"));
     }
+    let inner = keys.size("original_max_position_embeddings")?;
+    let original_context = original.or(inner).unwrap_or(context);
     match new.or(old) {
         Some("default") => Ok(RopeScaling::None),
         Some("linear") => Ok(RopeScaling::Linear { factor: keys.need_number("factor")? }),
@@ -56,16 +69,40 @@ fn scaling(keys: &Keys) -> Result<RopeScaling, FormatError> {
             factor: keys.need_number("factor")?,
             low_freq_factor: keys.need_number("low_freq_factor")?,
             high_freq_factor: keys.need_number("high_freq_factor")?,
-            original_context: keys.need_size("original_max_position_embeddings")?,
+            original_context,
         }),
+        Some("yarn") => yarn(keys, original_context, context),
         Some(other) => {
-            let only = "rope types are default, linear and llama3";
+            let only = "rope types are default, linear, llama3 and yarn";
             Err(FormatError::unsupported(keys.path, keys.at("rope_type"), shown(other), only))
         }
         // transformers 5 writes {"rope_theta": ..} alone for the default type; anything more needs a type
         None if keys.map.keys().all(|k| k == "rope_theta" || k == "partial_rotary_factor") => Ok(RopeScaling::None),
-        None => Err(FormatError::bad(keys.path, keys.at("rope_type"), "nothing", "default, linear or llama3")),
+        None => Err(FormatError::bad(keys.path, keys.at("rope_type"), "nothing", "default, linear, llama3 or yarn")),
     }
+}
+
+/// The defaults, and what zero and `null` mean, are those of transformers 5.
+fn yarn(keys: &Keys, original_context: usize, context: usize) -> Result<RopeScaling, FormatError> {
+    let set = |key: &str| Ok::<_, FormatError>(keys.number(key)?.filter(|v| *v != 0.0));
+    let factor = match keys.number("factor")? {
+        None if keys.map.contains_key("factor") => context as f64 / original_context as f64,
+        _ => keys.need_number("factor")?,
+    };
+    let advised = |mscale: f64| if factor <= 1.0 { 1.0 } else { 0.1 * mscale * factor.ln() + 1.0 };
+    let attention_factor = match (keys.number("attention_factor")?, set("mscale")?, set("mscale_all_dim")?) {
+        (Some(given), ..) => given,
+        (None, Some(mscale), Some(all)) => advised(mscale) / advised(all),
+        _ => RopeScaling::yarn_attention(factor),
+    };
+    Ok(RopeScaling::Yarn {
+        factor,
+        original_context,
+        beta_fast: set("beta_fast")?.unwrap_or(32.0),
+        beta_slow: set("beta_slow")?.unwrap_or(1.0),
+        attention_factor,
+        truncate: keys.flag("truncate")?.unwrap_or(true),
+    })
 }
 
 /// `rope_scaling` (null when there is none) and `rope_parameters`, which say the same to transformers 4 and 5.
@@ -79,6 +116,15 @@ pub(super) fn write(rope: &Rope) -> (Value, Value) {
             "low_freq_factor": low_freq_factor,
             "high_freq_factor": high_freq_factor,
             "original_max_position_embeddings": original_context,
+        }),
+        RopeScaling::Yarn { factor, original_context, beta_fast, beta_slow, attention_factor, truncate } => json!({
+            "rope_type": "yarn",
+            "factor": factor,
+            "original_max_position_embeddings": original_context,
+            "beta_fast": beta_fast,
+            "beta_slow": beta_slow,
+            "attention_factor": attention_factor,
+            "truncate": truncate,
         }),
     };
     let mut new = match &old {

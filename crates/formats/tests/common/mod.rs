@@ -20,6 +20,7 @@ pub fn tiny_specs() -> Vec<(&'static str, ModelSpec)> {
         vocab: 37,
         context: 64,
         rope: Rope::plain(10_000.0),
+        no_rope: Vec::new(),
         norm_eps: 1e-5,
         tied: true,
         qkv_bias: false,
@@ -33,6 +34,15 @@ pub fn tiny_specs() -> Vec<(&'static str, ModelSpec)> {
     let untied = ModelSpec { tied: false, ..llama.clone() };
     let qwen2 = ModelSpec { family: Family::Qwen2, qkv_bias: true, norm_eps: 1e-6, ..llama.clone() };
     let qwen3 = ModelSpec { family: Family::Qwen3, qk_norm: true, head_dim: 10, ..llama.clone() };
+    let yarn = RopeScaling::Yarn {
+        factor: 4.0,
+        original_context: 16,
+        beta_fast: 32.0,
+        beta_slow: 0.5,
+        attention_factor: RopeScaling::yarn_attention(4.0),
+        truncate: false,
+    };
+    let smollm3 = ModelSpec { family: Family::SmolLm3, no_rope: vec![1], ..llama.clone() };
     vec![
         ("llama", llama.clone()),
         ("llama untied, biases", ModelSpec { qkv_bias: true, o_bias: true, ..untied.clone() }),
@@ -47,6 +57,12 @@ pub fn tiny_specs() -> Vec<(&'static str, ModelSpec)> {
         ("qwen2 window", ModelSpec { window: window(8, 1), ..qwen2 }),
         ("qwen3", qwen3.clone()),
         ("qwen3 untied, biases", ModelSpec { tied: false, qkv_bias: true, o_bias: true, ..qwen3 }),
+        ("llama yarn", ModelSpec { rope: Rope { theta: 1e4, scaling: yarn }, ..llama }),
+        ("smollm3", smollm3.clone()),
+        (
+            "smollm3 untied, biases, every layer rotated",
+            ModelSpec { tied: false, qkv_bias: true, o_bias: true, no_rope: Vec::new(), ..smollm3 },
+        ),
     ]
 }
 
