@@ -83,6 +83,14 @@ impl FormatError {
         FormatError::Bad { path: path.into(), at: at.into(), found: found.into(), expected: expected.into() }
     }
 
+    /// The same error, at a nearer place.
+    pub(crate) fn within(mut self, place: &str) -> FormatError {
+        if let FormatError::Bad { at, .. } = &mut self {
+            *at = format!("{at}, {place}");
+        }
+        self
+    }
+
     pub(crate) fn unsupported(
         path: &Path,
         at: impl Into<String>,

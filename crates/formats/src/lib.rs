@@ -10,6 +10,7 @@ mod blocks;
 mod dtype;
 mod encoding;
 mod error;
+pub mod gguf;
 pub mod hf;
 mod json;
 mod load;

@@ -1,0 +1,12 @@
+//! GGUF, the file of llama.cpp: magic, version, counts, metadata, tensor table, then the tensors, each at a multiple of the
+//! alignment. Versions 2 and 3, little-endian. Source: `docs/gguf.md` of ggml.
+
+mod container;
+mod cursor;
+mod metadata;
+mod types;
+mod value;
+
+pub use container::Container;
+pub use metadata::Metadata;
+pub use value::{Array, Strings, Value, ValueType};
