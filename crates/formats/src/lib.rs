@@ -7,18 +7,21 @@
 //! [`Source`] for rows.
 
 mod blocks;
+pub mod blzt;
 mod dtype;
 mod encoding;
 mod error;
 pub mod gguf;
 pub mod hf;
 mod json;
+pub mod llama2c;
 mod load;
 pub mod names;
 mod opened;
 mod place;
 mod rows;
 pub mod safetensors;
+mod sequence;
 mod source;
 mod special;
 pub mod tokenizer;
@@ -26,7 +29,7 @@ pub mod tokenizer;
 pub use dtype::Dtype;
 pub use encoding::Encoding;
 pub use error::FormatError;
-pub use opened::{Format, Model, open, sniff};
+pub use opened::{Assumed, Format, Model, open, sniff};
 pub use rows::{Fill, VocabRows};
 pub use source::{Source, flat};
 pub use special::SpecialIds;

@@ -10,9 +10,9 @@ use model::{Layout, ModelSpec, Role, TensorId, TensorInfo};
 
 use crate::encoding::Encoding;
 use crate::error::FormatError;
-use crate::hf;
 use crate::place::DataFile;
 use crate::special::SpecialIds;
+use crate::{blzt, hf, llama2c};
 
 /// The kinds of files that hold a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -21,14 +21,40 @@ pub enum Format {
     Hf,
     /// GGUF file of llama.cpp.
     Gguf,
+    /// BLZT checkpoint.
+    Blzt,
+    /// Model file of llama2.c.
+    Llama2c,
+}
+
+/// What a user says of a model whose file does not say it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Assumed {
+    /// Base of the rotations.
+    pub rope_theta: Option<f64>,
+    /// Epsilon of the norms.
+    pub norm_eps: Option<f32>,
+    /// Factor on both branches of every block.
+    pub residual_scale: Option<f32>,
 }
 
 impl Format {
+    /// What its files do not say of a model, beside the tokenizer.
+    pub fn unsaid(self) -> &'static [&'static str] {
+        match self {
+            Format::Hf | Format::Gguf => &[],
+            Format::Llama2c => &["rope theta", "norm eps"],
+            Format::Blzt => &["rope theta", "norm eps", "residual scale"],
+        }
+    }
+
     /// Its name on a command line.
     pub fn name(self) -> &'static str {
         match self {
             Format::Hf => "hf",
             Format::Gguf => "gguf",
+            Format::Blzt => "blzt",
+            Format::Llama2c => "llama2c",
         }
     }
 }
@@ -38,6 +64,8 @@ impl fmt::Display for Format {
         f.write_str(match self {
             Format::Hf => "Hugging Face folder",
             Format::Gguf => "GGUF file",
+            Format::Blzt => "BLZT checkpoint",
+            Format::Llama2c => "llama2.c file",
         })
     }
 }
@@ -122,13 +150,15 @@ pub(crate) struct Found {
     pub places: HashMap<TensorId, Place>,
 }
 
-/// Opens the model at `path`: a Hugging Face folder or a GGUF file.
+/// Opens the model at `path`: a Hugging Face folder, a GGUF file, a BLZT checkpoint or a file of llama2.c.
 ///
 /// # Errors
 /// `Missing` (66), `Io` (74), and `Bad` or `Unsupported` (65) with the file and the key, offset or tensor.
 pub fn open(path: &Path) -> Result<Model, FormatError> {
     match sniff(path)? {
         Format::Hf => hf::open(path),
+        Format::Blzt => blzt::open(path),
+        Format::Llama2c => llama2c::open(path),
         Format::Gguf => Err(FormatError::unsupported(path, "offset 0", "GGUF", "only Hugging Face folders are")),
     }
 }
@@ -138,7 +168,7 @@ pub fn open(path: &Path) -> Result<Model, FormatError> {
 /// # Errors
 /// `Missing`, `Io`, and `Bad` when it is none that is known.
 pub fn sniff(path: &Path) -> Result<Format, FormatError> {
-    const EXPECTED: &str = "a Hugging Face folder or a GGUF file";
+    const EXPECTED: &str = "a Hugging Face folder, a GGUF or llama2.c file, or a BLZT checkpoint";
     let meta = std::fs::metadata(path).map_err(|e| FormatError::read(path, EXPECTED, e))?;
     if meta.is_dir() {
         return Ok(Format::Hf);
@@ -150,6 +180,8 @@ pub fn sniff(path: &Path) -> Result<Format, FormatError> {
     }
     match &magic {
         b"GGUF" => Ok(Format::Gguf),
+        magic if *magic == blzt::MAGIC => Ok(Format::Blzt),
+        _ if llama2c::is_one(&file)? => Ok(Format::Llama2c),
         _ => Err(FormatError::bad(path, "offset 0", format!("the bytes {magic:02x?}"), EXPECTED)),
     }
 }
@@ -175,6 +207,29 @@ impl Model {
             }
         }
         Ok(Model { path, format, spec, special, layout, files, places })
+    }
+
+    /// The same with what its file does not say.
+    ///
+    /// # Errors
+    /// `Inexpressible` for what the format does say, or for a value that cannot be.
+    pub fn assuming(mut self, given: &Assumed) -> Result<Model, FormatError> {
+        let fields = [
+            ("rope theta", given.rope_theta.map(|v| v.to_string())),
+            ("norm eps", given.norm_eps.map(|v| v.to_string())),
+            ("residual scale", given.residual_scale.map(|v| v.to_string())),
+        ];
+        for (name, value) in fields {
+            if let Some(value) = value.filter(|_| !self.format.unsaid().contains(&name)) {
+                let why = format!("a {} says its own, or has none; leave it out", self.format);
+                return Err(FormatError::inexpressible(name, value, why));
+            }
+        }
+        self.spec.rope.theta = given.rope_theta.unwrap_or(self.spec.rope.theta);
+        self.spec.norm_eps = given.norm_eps.unwrap_or(self.spec.norm_eps);
+        self.spec.residual_scale = given.residual_scale.unwrap_or(self.spec.residual_scale);
+        self.spec.validate().map_err(|e| FormatError::inexpressible(e.field, e.found, e.expected))?;
+        Ok(self)
     }
 
     /// What it is.

@@ -6,7 +6,7 @@ use model::{Layout, ModelSpec, Part, Role, TensorId, TensorInfo};
 
 use crate::error::FormatError;
 use crate::names;
-use crate::opened::Model;
+use crate::opened::{Model, RowOrder, stored_shape};
 use crate::rows::VocabRows;
 
 /// Elements that a writer asks for at once, nearly.
@@ -90,6 +90,33 @@ impl<'a> Export<'a> {
             values.resize((to - from) * cols, 0.0);
             self.read(t, from..to, &mut values)?;
             emit(&values)?;
+        }
+        Ok(())
+    }
+
+    /// The same with the rows in the order of a file.
+    pub fn pieces_in(
+        &self,
+        t: &TensorInfo,
+        order: RowOrder,
+        emit: &mut dyn FnMut(&[f32]) -> Result<(), FormatError>,
+    ) -> Result<(), FormatError> {
+        let RowOrder::Interleaved { head_dim } = order else { return self.pieces(t, emit) };
+        // the rows of a head only change places among themselves; those of a bias are its entries
+        let [rows, cols] = stored_shape(t, order);
+        let (mut ours, mut theirs) = (vec![0.0; head_dim * cols], vec![0.0; head_dim * cols]);
+        for from in (0..rows).step_by(head_dim) {
+            if t.shape == [rows, cols] {
+                self.read(t, from..from + head_dim, &mut ours)?;
+            } else {
+                let mut all = vec![0.0; rows];
+                self.read(t, 0..1, &mut all)?;
+                ours.copy_from_slice(&all[from..from + head_dim]);
+            }
+            for (r, row) in theirs.chunks_exact_mut(cols).enumerate() {
+                row.copy_from_slice(&ours[order.ours(r) * cols..][..cols]);
+            }
+            emit(&theirs)?;
         }
         Ok(())
     }
