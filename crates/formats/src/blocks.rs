@@ -81,7 +81,8 @@ pub(crate) fn encode_q8_0(values: &[f32], out: &mut Vec<u8>) -> bool {
             out.truncate(before);
             return false;
         }
-        let inverse = if d == 0.0 { 0.0 } else { 1.0 / d };
+        // a scale so small that its inverse is infinite is zero in half precision, and so is all that it multiplies
+        let inverse = Some(1.0 / d).filter(|i: &f32| i.is_finite()).unwrap_or(0.0);
         out.extend_from_slice(&scale.to_le_bytes());
         out.extend(block.iter().map(|v| (v * inverse).round() as i8 as u8));
     }

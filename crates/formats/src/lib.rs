@@ -31,5 +31,5 @@ pub use encoding::Encoding;
 pub use error::FormatError;
 pub use opened::{Assumed, Format, Model, open, sniff};
 pub use rows::{Fill, VocabRows};
-pub use source::{Source, flat};
+pub use source::{Source, Written, flat};
 pub use special::SpecialIds;

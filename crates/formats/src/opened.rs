@@ -12,7 +12,7 @@ use crate::encoding::Encoding;
 use crate::error::FormatError;
 use crate::place::DataFile;
 use crate::special::SpecialIds;
-use crate::{blzt, hf, llama2c};
+use crate::{blzt, gguf, hf, llama2c};
 
 /// The kinds of files that hold a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -73,7 +73,6 @@ impl fmt::Display for Format {
 /// How the rows of a weight lie in its file. Ours is the order of Hugging Face: the rows of rotation pair `i` of a head are
 /// `i` and `head_dim/2 + i`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(dead_code)]
 pub(crate) enum RowOrder {
     /// As ours.
     Halves,
@@ -84,7 +83,6 @@ pub(crate) enum RowOrder {
     },
 }
 
-#[allow(dead_code)]
 impl RowOrder {
     /// The row of the file that holds our row `row`.
     pub fn in_file(self, row: usize) -> usize {
@@ -159,7 +157,7 @@ pub fn open(path: &Path) -> Result<Model, FormatError> {
         Format::Hf => hf::open(path),
         Format::Blzt => blzt::open(path),
         Format::Llama2c => llama2c::open(path),
-        Format::Gguf => Err(FormatError::unsupported(path, "offset 0", "GGUF", "only Hugging Face folders are")),
+        Format::Gguf => gguf::open(path),
     }
 }
 

@@ -43,6 +43,17 @@ impl Model {
     }
 }
 
+/// What was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Bytes of the weights' file.
+    pub bytes: u64,
+    /// The residual scale was not 1 and is now inside O and down: the file's weights are not bit for bit those of the source.
+    pub folded: bool,
+    /// What a program that reads the format will do otherwise, for people.
+    pub notes: Vec<String>,
+}
+
 /// The model to be written: over the full vocabulary, with the residual scale folded into O (with its bias) and down, for no
 /// other program knows one.
 pub(crate) struct Export<'a> {

@@ -89,13 +89,11 @@ impl Container {
     }
 
     /// Reads `buffer.len()` bytes at `offset`.
-    #[allow(dead_code)]
     pub(super) fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), FormatError> {
         self.file.read_at(offset, buffer)
     }
 
     /// The file alone.
-    #[allow(dead_code)]
     pub(super) fn into_file(self) -> DataFile {
         self.file
     }

@@ -62,13 +62,11 @@ pub(super) fn from_id(id: u32) -> Option<&'static TensorType> {
 }
 
 /// The encoding that ggml calls `name`, if weights of it can be read.
-#[allow(dead_code)]
 pub(super) fn encoding(name: &str) -> Option<Encoding> {
     Encoding::all().find(|e| e.name() == name)
 }
 
 /// The number of an encoding.
-#[allow(dead_code)]
 pub(super) fn id_of(encoding: Encoding) -> u32 {
     TABLE.iter().find(|t| t.name == encoding.name()).map_or(0, |t| t.id)
 }

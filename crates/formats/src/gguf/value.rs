@@ -246,10 +246,10 @@ impl Value {
         })
     }
 
-    /// Any number.
+    /// Any number. A single that stands for a decimal is that decimal: 1.1, not 1.10000002.
     pub fn as_number(&self) -> Option<f64> {
         match *self {
-            Value::F32(v) => Some(v.into()),
+            Value::F32(v) => v.to_string().parse().ok(),
             Value::F64(v) => Some(v),
             _ => self.as_integer().map(|v| v as f64),
         }

@@ -12,4 +12,4 @@ pub use config::Config;
 pub use describe::to_config_json;
 pub use inspect::{Description, inspect};
 pub use open::{TensorEntry, open};
-pub use write::{WriteOptions, Written, write};
+pub use write::{WriteOptions, write};

@@ -15,7 +15,7 @@ use super::shards::SINGLE;
 use crate::dtype::Dtype;
 use crate::error::FormatError;
 use crate::rows::VocabRows;
-use crate::source::{Export, Source};
+use crate::source::{Export, Source, Written};
 use crate::special::SpecialIds;
 use crate::{names, place};
 
@@ -28,15 +28,6 @@ pub struct WriteOptions<'a> {
     pub special: &'a SpecialIds,
     /// The source holds a compact vocabulary: how to expand it.
     pub rows: Option<VocabRows<'a>>,
-}
-
-/// What was written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Written {
-    /// Bytes of `model.safetensors`.
-    pub bytes: u64,
-    /// The residual scale was not 1 and is now inside O and down: the file's weights are not bit for bit those of the source.
-    pub folded: bool,
 }
 
 /// Writes `config.json`, `generation_config.json` and `model.safetensors` of the model `full` into `dir`, which is made if
@@ -67,7 +58,7 @@ pub fn write(dir: &Path, full: &ModelSpec, source: &Source, options: &WriteOptio
         place::replace(&dir.join(name), &mut { fill })?;
     }
     place::sync_dir(dir)?;
-    Ok(Written { bytes, folded: export.folds() })
+    Ok(Written { bytes, folded: export.folds(), notes: Vec::new() })
 }
 
 /// Length, then the JSON header, padded with spaces so that the data begins at a multiple of 8.

@@ -3,8 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use formats::hf::{self, WriteOptions, Written};
-use formats::{Dtype, SpecialIds, VocabRows};
+use formats::hf::{self, WriteOptions};
+use formats::{Dtype, SpecialIds, VocabRows, Written};
 use model::{Family, Layout, ModelSpec, Rope, RopeScaling, SlidingWindow, preset};
 
 /// A tiny model of each shape that the families have.
