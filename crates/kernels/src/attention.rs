@@ -5,7 +5,10 @@
 //! `o_i = sum_j p_ij v_j`, `p_ij = exp(q_i k_j / sqrt(hd) - lse_i)`, over `lo_i <= j <= i`.
 //! Legend: b rows of t tokens, h heads over kv key heads, hd head width; q, k, v side by side in `qkv[b t, q + 2 kv]`.
 
+mod cached;
 mod tile;
+
+pub use cached::{KvCache, Query};
 
 use std::ops::Range;
 

@@ -17,6 +17,7 @@ pub mod rmsnorm;
 pub mod rope;
 mod scratch;
 mod simd;
+pub mod stored;
 pub mod swiglu;
 
 pub use gemm::{Cpu, Isa};

@@ -24,6 +24,7 @@ pub const UNSAFE: &[&str] = &[
     "crates/kernels/src/pool.rs",
     "crates/kernels/src/pool/",
     "crates/kernels/src/simd.rs",
+    "crates/kernels/src/stored/",
     "crates/engine/tests/no_allocation.rs",
     "crates/data/src/tokens.rs",
     "crates/meter/src/",

@@ -1,0 +1,114 @@
+//! Matrices in the type that a file stores, and their products with few or many rows of activations.
+//!
+//! `y[m, n] = x[m, k] w[n, k]^T` for `w` in f32, f16, bf16 or q8_0. A few rows go through dot products that read the
+//! stored bytes once (decoding is bound by that traffic); many rows go through [`Cpu::gemm`], a panel of decoded rows at
+//! a time. Each output is one sum of fixed order, whatever the number of threads and of rows.
+//!
+//! q8_0 (ggml): blocks of 32 elements of a row, `d: f16` then 32 signed bytes `q`, element `d q`. In its dot products the
+//! activations are rounded to the same form (`d = max|x| / 127`), so that the inner sums are exact in integers.
+//! Legend: m rows of activations, k columns of a weight, n its rows.
+
+mod decode;
+mod dots;
+mod product;
+mod quantised;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+
+pub use product::{Operand, ROWS_MAX};
+pub use quantised::Quantised;
+
+/// Elements of a block of q8_0.
+pub const BLOCK: usize = 32;
+/// Bytes of a block of q8_0.
+pub const BLOCK_BYTES: usize = 34;
+
+/// A type that weights are stored in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// 32-bit IEEE floats.
+    F32,
+    /// 16-bit IEEE floats.
+    F16,
+    /// The upper halves of 32-bit IEEE floats.
+    Bf16,
+    /// Blocks of 32 bytes with a scale.
+    Q8_0,
+}
+
+impl Stored {
+    /// Bytes of a row of `cols` elements; none where no whole number of blocks fits it.
+    pub fn row_bytes(self, cols: usize) -> Option<usize> {
+        match self {
+            Stored::F32 => cols.checked_mul(4),
+            Stored::F16 | Stored::Bf16 => cols.checked_mul(2),
+            Stored::Q8_0 => cols.is_multiple_of(BLOCK).then(|| cols / BLOCK * BLOCK_BYTES),
+        }
+    }
+}
+
+/// The elements of a matrix, row after row, little-endian.
+#[derive(Clone, Copy, Debug)]
+pub enum Elements<'a> {
+    /// See [`Stored::F32`].
+    F32(&'a [f32]),
+    /// See [`Stored::F16`].
+    F16(&'a [u8]),
+    /// See [`Stored::Bf16`].
+    Bf16(&'a [u8]),
+    /// See [`Stored::Q8_0`].
+    Q8_0(&'a [u8]),
+}
+
+/// A weight `[rows, cols]` that is read where it lies.
+#[derive(Clone, Copy, Debug)]
+pub struct Matrix<'a> {
+    elements: Elements<'a>,
+    rows: usize,
+    cols: usize,
+}
+
+impl<'a> Matrix<'a> {
+    /// The matrix `[rows, cols]` of `elements`; none when their number is another, or a row is no whole number of blocks.
+    pub fn new(elements: Elements<'a>, rows: usize, cols: usize) -> Option<Matrix<'a>> {
+        let (stored, found) = match elements {
+            Elements::F32(floats) => (Stored::F32, floats.len().checked_mul(4)?),
+            Elements::F16(bytes) => (Stored::F16, bytes.len()),
+            Elements::Bf16(bytes) => (Stored::Bf16, bytes.len()),
+            Elements::Q8_0(bytes) => (Stored::Q8_0, bytes.len()),
+        };
+        let expected = stored.row_bytes(cols)?.checked_mul(rows)?;
+        (cols > 0 && found == expected).then_some(Matrix { elements, rows, cols })
+    }
+
+    /// Rows: outputs of the product.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Columns: inputs of the product.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// The type of the elements.
+    pub fn stored(&self) -> Stored {
+        match self.elements {
+            Elements::F32(_) => Stored::F32,
+            Elements::F16(_) => Stored::F16,
+            Elements::Bf16(_) => Stored::Bf16,
+            Elements::Q8_0(_) => Stored::Q8_0,
+        }
+    }
+
+    /// Bytes that the matrix takes where it lies.
+    pub fn bytes(&self) -> usize {
+        match self.elements {
+            Elements::F32(floats) => 4 * floats.len(),
+            Elements::F16(bytes) | Elements::Bf16(bytes) | Elements::Q8_0(bytes) => bytes.len(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
