@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use data::{Tokenizer, VocabMap};
-use engine::{Decoder, Sampler, SamplingConfig};
+use engine::{DecodeWeights, Decoder, Sampler, SamplingConfig};
 use kernels::Cpu;
 use model::ModelSpec;
 
@@ -63,17 +63,18 @@ pub fn generate(
     mut each: impl FnMut(u32) -> anyhow::Result<()>,
 ) -> anyhow::Result<usize> {
     let Request { prompt, config, max_tokens } = request;
-    let mut decoder = Decoder::new(cpu, model.spec, prompt.len() + max_tokens);
+    let weights = DecodeWeights::borrowed(model.spec, model.params)?;
+    let mut decoder = Decoder::new(cpu, model.spec, &weights, prompt.len() + max_tokens);
     let mut sampler = Sampler::new(config);
     let full = |own: u32| model.map.and_then(|map| map.to_full(own)).unwrap_or(own);
-    let mut next = sampler.next(decoder.feed(model.params, prompt)?, &allowed);
+    let mut next = sampler.next(decoder.feed(prompt)?, &allowed);
     for made in 0..max_tokens {
         if ends(full(next)) {
             return Ok(made);
         }
         each(full(next))?;
         if made + 1 < max_tokens {
-            next = sampler.next(decoder.feed(model.params, &[next])?, &allowed);
+            next = sampler.next(decoder.feed(&[next])?, &allowed);
         }
     }
     Ok(max_tokens)

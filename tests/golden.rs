@@ -118,9 +118,10 @@ fn cached_decoding_gives_the_same_logits() {
         let g = Golden::open(name);
         let (tokens, expected) = (g.ids("tokens"), g.floats("logits"));
         let vocab = g.spec.vocab;
-        let mut decoder = engine::Decoder::new(&cpu, &g.spec, 32);
+        let weights = engine::DecodeWeights::borrowed(&g.spec, &g.params).unwrap();
+        let mut decoder = engine::Decoder::new(&cpu, &g.spec, &weights, 32);
         for (fed, piece) in [(0, 5), (5, 1), (6, 19), (25, 1), (26, 6)] {
-            let logits = decoder.feed(&g.params, &tokens[fed..fed + piece]).unwrap();
+            let logits = decoder.feed(&tokens[fed..fed + piece]).unwrap();
             let at = fed + piece - 1;
             let off = farthest(logits, &expected[at * vocab..(at + 1) * vocab]);
             assert!(off < 6e-5, "{name}: logits after {} tokens differ by {off}", at + 1);
@@ -142,8 +143,9 @@ fn logits_far_beyond_the_length_of_pre_training() {
         let all = CpuEngine::new(&cpu, &g.spec, shape, Options::INFERENCE).logits(&g.params, &tokens).unwrap();
         let off = farthest(&all[all.len() - expected.len()..], &expected);
         assert!(off < allowed, "{name}: logits differ by {off}, allowed {allowed}");
-        let mut decoder = engine::Decoder::new(&cpu, &g.spec, tokens.len());
-        let last = decoder.feed(&g.params, &tokens).unwrap();
+        let weights = engine::DecodeWeights::borrowed(&g.spec, &g.params).unwrap();
+        let mut decoder = engine::Decoder::new(&cpu, &g.spec, &weights, tokens.len());
+        let last = decoder.feed(&tokens).unwrap();
         let off = farthest(last, &expected[expected.len() - vocab..]);
         assert!(off < allowed, "{name}: decoded logits differ by {off}, allowed {allowed}");
         println!("{name}: off by {off:e}, allowed {allowed:e}");

@@ -1,38 +1,43 @@
 //! Decoding with a cache of keys and values: each new token costs one pass over the weights.
 //! Legend: m new tokens, d dim, q and kv widths of query and key heads, ff hidden.
 
+mod weights;
+
 use kernels::Cpu;
-use kernels::embedding::{add_bias, add_to, embed};
-use kernels::gemm::MatRef;
+use kernels::attention::{KvCache, Query};
+use kernels::embedding::{add_bias, add_to};
 use kernels::head_norm::{Heads, head_norm};
 use kernels::rmsnorm::rmsnorm;
 use kernels::rope::{RopeTable, Turn, rope};
+use kernels::stored::{Operand, Weight};
 use kernels::swiglu::swiglu;
-use model::{Layout, ModelSpec};
+use model::ModelSpec;
 
 use crate::EngineError;
-use crate::weights::{BlockRanges, Ranges, rope_table};
+use crate::weights::rope_table;
+use weights::Block;
+pub use weights::DecodeWeights;
 
-/// New tokens that one pass takes.
-const CHUNK: usize = 64;
+/// Most new tokens that one pass takes: enough that a panel of decoded weights is used often.
+const CHUNK: usize = 256;
 
-/// Keys and values of one block: `[capacity, kv]` each.
-struct Cache {
-    k: Vec<f32>,
-    v: Vec<f32>,
-}
-
-/// Buffers of one pass. Legend: m = [`CHUNK`].
+/// Buffers of one pass. Legend: m = tokens of a pass.
 struct Buffers {
+    /// `[m, d]`
     x: Vec<f32>,
     norm: Vec<f32>,
     branch: Vec<f32>,
+    /// `[m, q + 2 kv]`
     qkv: Vec<f32>,
+    /// `[m, q]`
     mixed: Vec<f32>,
+    /// `[m, 2 ff]`
     gate_up: Vec<f32>,
+    /// `[m, ff]`
     act: Vec<f32>,
+    /// `[m, h]`
     r: Vec<f32>,
-    scores: Vec<f32>,
+    /// `[vocab]`
     logits: Vec<f32>,
 }
 
@@ -40,36 +45,39 @@ struct Buffers {
 pub struct Decoder<'a> {
     cpu: &'a Cpu,
     spec: ModelSpec,
-    ranges: Ranges,
+    weights: &'a DecodeWeights<'a>,
     rope: RopeTable,
-    caches: Vec<Cache>,
+    caches: Vec<KvCache>,
     buffers: Buffers,
+    operand: Operand,
     len: usize,
     capacity: usize,
 }
 
 impl<'a> Decoder<'a> {
-    /// A decoder for up to `capacity` tokens; `spec` must be valid.
-    pub fn new(cpu: &'a Cpu, spec: &ModelSpec, capacity: usize) -> Decoder<'a> {
-        let (d, q, kv, ff) = (spec.dim, spec.q_dim(), spec.kv_dim(), spec.hidden);
+    /// A decoder for up to `capacity` tokens over weights that were read for `spec`.
+    pub fn new(cpu: &'a Cpu, spec: &ModelSpec, weights: &'a DecodeWeights<'a>, capacity: usize) -> Decoder<'a> {
+        let (d, q, ff, m) = (spec.dim, spec.q_dim(), spec.hidden, capacity.min(CHUNK));
         let zeros = |n: usize| vec![0.0; n];
+        let cache = || KvCache::new(spec.kv_heads, spec.head_dim, capacity);
+        cpu.reserve_scratch(cache().scratch(spec.heads));
         Decoder {
             cpu,
-            ranges: Ranges::of(spec, &Layout::of(spec)),
             rope: rope_table(spec, capacity),
-            caches: (0..spec.layers).map(|_| Cache { k: zeros(capacity * kv), v: zeros(capacity * kv) }).collect(),
+            caches: (0..spec.layers).map(|_| cache()).collect(),
             buffers: Buffers {
-                x: zeros(CHUNK * d),
-                norm: zeros(CHUNK * d),
-                branch: zeros(CHUNK * d),
-                qkv: zeros(CHUNK * spec.qkv_dim()),
-                mixed: zeros(CHUNK * q),
-                gate_up: zeros(CHUNK * 2 * ff),
-                act: zeros(CHUNK * ff),
-                r: zeros(CHUNK * spec.heads),
-                scores: zeros(CHUNK * spec.heads * capacity),
+                x: zeros(m * d),
+                norm: zeros(m * d),
+                branch: zeros(m * d),
+                qkv: zeros(m * spec.qkv_dim()),
+                mixed: zeros(m * q),
+                gate_up: zeros(m * 2 * ff),
+                act: zeros(m * ff),
+                r: zeros(m * spec.heads),
                 logits: zeros(spec.vocab),
             },
+            operand: Operand::new(d.max(q).max(ff), weights.are_encoded()),
+            weights,
             spec: spec.clone(),
             len: 0,
             capacity,
@@ -100,7 +108,7 @@ impl<'a> Decoder<'a> {
     ///
     /// # Errors
     /// When there are no tokens, too many for the cache, or an id is not in the vocabulary.
-    pub fn feed(&mut self, params: &[f32], tokens: &[u32]) -> Result<&[f32], EngineError> {
+    pub fn feed(&mut self, tokens: &[u32]) -> Result<&[f32], EngineError> {
         if tokens.is_empty() || tokens.len() > self.room() {
             return Err(EngineError::Shape { rows: 1, seq: tokens.len(), max_rows: 1, max_seq: self.room() });
         }
@@ -109,41 +117,39 @@ impl<'a> Decoder<'a> {
             return Err(EngineError::Token { id, at, vocab });
         }
         for chunk in tokens.chunks(CHUNK) {
-            self.pass(params, chunk);
+            self.pass(chunk);
             self.len += chunk.len();
         }
         let last = (tokens.len() - 1) % CHUNK;
-        self.classify(params, last);
+        self.classify(last);
         Ok(&self.buffers.logits)
     }
 
-    fn pass(&mut self, params: &[f32], tokens: &[u32]) {
+    fn pass(&mut self, tokens: &[u32]) {
         let (m, d) = (tokens.len(), self.spec.dim);
-        embed(self.cpu, &mut self.buffers.x[..m * d], &params[self.ranges.embed.clone()], tokens, d);
-        for l in 0..self.spec.layers {
-            let w = self.ranges.blocks[l].clone();
-            self.project(params, &w, l, m);
+        let weights = self.weights;
+        weights.embed.matrix().gather(self.cpu, &mut self.buffers.x[..m * d], tokens);
+        for (l, w) in weights.blocks.iter().enumerate() {
+            self.project(w, l, m);
             self.attend(l, m);
-            self.finish_block(params, &w, m);
+            self.finish_block(w, m);
         }
     }
 
     /// Q, K and V of the new tokens, normed and, where the block rotates, rotated.
-    fn project(&mut self, params: &[f32], w: &BlockRanges, l: usize, m: usize) {
+    fn project(&mut self, w: &Block<'_>, l: usize, m: usize) {
         let (cpu, spec, b) = (self.cpu, &self.spec, &mut self.buffers);
         let (d, q, qkv) = (spec.dim, spec.q_dim(), spec.qkv_dim());
-        let gain = &params[w.attn_norm.clone()];
-        rmsnorm(cpu, &mut b.norm[..m * d], &mut b.r[..m], &b.x[..m * d], gain, spec.norm_eps);
-        let weights = MatRef::new(&params[w.qkv.clone()], qkv, d);
+        rmsnorm(cpu, &mut b.norm[..m * d], &mut b.r[..m], &b.x[..m * d], &w.attn_norm, spec.norm_eps);
         let rows = &mut b.qkv[..m * qkv];
-        cpu.gemm(rows, qkv, MatRef::new(&b.norm, m, d), weights.t(), false); // [m, d] x [d, qkv]
+        self.operand.product(cpu, rows, &b.norm[..m * d], &w.qkv.each_ref().map(Weight::matrix)); // [m, d] x [d, qkv]
         if !w.qkv_bias.is_empty() {
-            add_bias(cpu, rows, &params[w.qkv_bias.clone()], qkv);
+            add_bias(cpu, rows, &w.qkv_bias, qkv);
         }
         if spec.qk_norm {
-            for (first, heads, range) in [(0, spec.heads, &w.q_norm), (q, spec.kv_heads, &w.k_norm)] {
+            for (first, heads, gain) in [(0, spec.heads, &w.q_norm), (q, spec.kv_heads, &w.k_norm)] {
                 let columns = Heads { stride: qkv, first, heads };
-                head_norm(cpu, rows, columns, &mut b.r[..m * heads], &params[range.clone()], spec.norm_eps);
+                head_norm(cpu, rows, columns, &mut b.r[..m * heads], gain, spec.norm_eps);
             }
         }
         if spec.rotates(l) {
@@ -153,84 +159,38 @@ impl<'a> Decoder<'a> {
 
     /// Stores the new keys and values, and mixes what each new token sees.
     fn attend(&mut self, l: usize, m: usize) {
-        let (spec, b, cache) = (&self.spec, &mut self.buffers, &mut self.caches[l]);
-        let (q, kv, qkv, hd) = (spec.q_dim(), spec.kv_dim(), spec.qkv_dim(), spec.head_dim);
-        for (row, at) in b.qkv.chunks_exact(qkv).zip(self.len..self.len + m) {
-            cache.k[at * kv..(at + 1) * kv].copy_from_slice(&row[q..q + kv]);
-            cache.v[at * kv..(at + 1) * kv].copy_from_slice(&row[q + kv..]);
-        }
-        let (len, capacity, window) = (self.len, self.capacity, spec.window_of(l));
-        let (queries, cache, group) = (&b.qkv, &*cache, spec.group());
-        let mixed = &mut b.mixed[..m * q];
-        let scores = &mut b.scores[..m * spec.heads * capacity];
-        self.cpu.pool().chunks_mut2((mixed, hd), (scores, capacity), |task, out, scores| {
-            let (i, h) = (task / spec.heads, task % spec.heads);
-            let query = &queries[i * qkv + h * hd..][..hd];
-            let seen = (len + i + 1).saturating_sub(window)..len + i + 1;
-            let column = h / group * hd;
-            mix(
-                out,
-                &mut scores[..seen.len()],
-                query,
-                &cache.k[seen.start * kv + column..],
-                &cache.v[seen.start * kv + column..],
-                kv,
-            );
-        });
+        let (cpu, spec, b, cache) = (self.cpu, &self.spec, &mut self.buffers, &mut self.caches[l]);
+        let qkv = &b.qkv[..m * spec.qkv_dim()];
+        cache.store(cpu, self.len, spec.heads, qkv);
+        let query = Query { heads: spec.heads, len: self.len, window: spec.window_of(l) };
+        cache.attend(cpu, query, &mut b.mixed[..m * spec.q_dim()], qkv);
     }
 
     /// Output projection and feed-forward block, each added to the stream.
-    fn finish_block(&mut self, params: &[f32], w: &BlockRanges, m: usize) {
-        let (cpu, spec, b) = (self.cpu, &self.spec, &mut self.buffers);
+    fn finish_block(&mut self, w: &Block<'_>, m: usize) {
+        let (cpu, spec, b, operand) = (self.cpu, &self.spec, &mut self.buffers, &mut self.operand);
         let (d, q, ff) = (spec.dim, spec.q_dim(), spec.hidden);
-        let out = MatRef::new(&params[w.o.clone()], d, q);
-        cpu.gemm(&mut b.branch[..m * d], d, MatRef::new(&b.mixed, m, q), out.t(), false); // [m, q] x [q, d]
+        operand.product(cpu, &mut b.branch[..m * d], &b.mixed[..m * q], &[w.o.matrix()]); // [m, q] x [q, d]
         if !w.o_bias.is_empty() {
-            add_bias(cpu, &mut b.branch[..m * d], &params[w.o_bias.clone()], d);
+            add_bias(cpu, &mut b.branch[..m * d], &w.o_bias, d);
         }
         add_to(cpu, &mut b.norm[..m * d], &b.x[..m * d], &b.branch[..m * d], spec.residual_scale);
         std::mem::swap(&mut b.x, &mut b.norm);
-        let gain = &params[w.ffn_norm.clone()];
-        rmsnorm(cpu, &mut b.norm[..m * d], &mut b.r[..m], &b.x[..m * d], gain, spec.norm_eps);
-        let weights = MatRef::new(&params[w.gate_up.clone()], 2 * ff, d);
-        cpu.gemm(&mut b.gate_up[..m * 2 * ff], 2 * ff, MatRef::new(&b.norm, m, d), weights.t(), false); // [m, d] x [d, 2ff]
-        swiglu(cpu, &mut b.act[..m * ff], &b.gate_up[..m * 2 * ff], ff);
-        let down = MatRef::new(&params[w.down.clone()], d, ff);
-        cpu.gemm(&mut b.branch[..m * d], d, MatRef::new(&b.act, m, ff), down.t(), false); // [m, ff] x [ff, d]
+        rmsnorm(cpu, &mut b.norm[..m * d], &mut b.r[..m], &b.x[..m * d], &w.ffn_norm, spec.norm_eps);
+        let gate_up = &mut b.gate_up[..m * 2 * ff];
+        operand.product(cpu, gate_up, &b.norm[..m * d], &w.gate_up.each_ref().map(Weight::matrix)); // [m, d] x [d, 2ff]
+        swiglu(cpu, &mut b.act[..m * ff], gate_up, ff);
+        operand.product(cpu, &mut b.branch[..m * d], &b.act[..m * ff], &[w.down.matrix()]); // [m, ff] x [ff, d]
         add_to(cpu, &mut b.norm[..m * d], &b.x[..m * d], &b.branch[..m * d], spec.residual_scale);
         std::mem::swap(&mut b.x, &mut b.norm);
     }
 
     /// Logits of new token `i` of the last pass.
-    fn classify(&mut self, params: &[f32], i: usize) {
-        let (spec, b) = (&self.spec, &mut self.buffers);
-        let (d, v) = (spec.dim, spec.vocab);
-        let gain = &params[self.ranges.final_norm.clone()];
-        rmsnorm(self.cpu, &mut b.norm[..d], &mut b.r[..1], &b.x[i * d..(i + 1) * d], gain, spec.norm_eps);
-        let weights = MatRef::new(&params[self.ranges.classifier.clone()], v, d);
-        self.cpu.gemm(&mut b.logits, v, MatRef::new(&b.norm, 1, d), weights.t(), false); // [1, d] x [d, v]
-    }
-}
-
-/// `out[hd] = softmax(query k / sqrt(hd)) v`; rows of `k` and `v` are `stride` apart.
-fn mix(out: &mut [f32], scores: &mut [f32], query: &[f32], k: &[f32], v: &[f32], stride: usize) {
-    let hd = query.len();
-    let scale = 1.0 / (hd as f32).sqrt();
-    let mut max = f32::NEG_INFINITY;
-    for (s, k) in scores.iter_mut().zip(k.chunks(stride)) {
-        *s = query.iter().zip(k).map(|(a, b)| a * b).sum::<f32>() * scale;
-        max = max.max(*s);
-    }
-    let mut sum = 0.0;
-    out.fill(0.0);
-    for (s, v) in scores.iter().zip(v.chunks(stride)) {
-        let p = kernels::math::exp(s - max);
-        sum += p;
-        for (o, v) in out.iter_mut().zip(v) {
-            *o += p * v;
-        }
-    }
-    for o in out {
-        *o /= sum;
+    fn classify(&mut self, i: usize) {
+        let (spec, b, d) = (&self.spec, &mut self.buffers, self.spec.dim);
+        let x = &b.x[i * d..(i + 1) * d];
+        rmsnorm(self.cpu, &mut b.norm[..d], &mut b.r[..1], x, &self.weights.final_norm, spec.norm_eps);
+        let weights = [self.weights.classifier()];
+        self.operand.product(self.cpu, &mut b.logits, &b.norm[..d], &weights); // [1, d] x [d, v]
     }
 }

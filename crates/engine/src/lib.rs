@@ -15,7 +15,7 @@ mod sizes;
 mod weights;
 
 pub use batch::{Batch, IGNORE, LossSum};
-pub use decode::Decoder;
+pub use decode::{DecodeWeights, Decoder};
 pub use engine::{CpuEngine, EngineError, Options, Shape};
 pub use init::init;
 pub use sampling::{Sampler, SamplingConfig};

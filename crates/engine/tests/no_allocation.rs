@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use engine::{Batch, CpuEngine, Decoder, IGNORE, Options, Shape, Sizes, init};
+use engine::{Batch, CpuEngine, DecodeWeights, Decoder, IGNORE, Options, Shape, Sizes, init};
 use kernels::Cpu;
 use model::{Family, Layout, ModelSpec, Rope, SlidingWindow};
 
@@ -184,14 +184,15 @@ fn a_step_that_recomputes_allocates_nothing() {
 fn decoding_a_token_allocates_nothing() {
     for spec in [plain(), ornate()] {
         let params = init(&spec, &Layout::of(&spec), 1);
+        let weights = DecodeWeights::borrowed(&spec, &params).unwrap();
         for threads in [1, 2] {
             let cpu = Cpu::new(threads);
             let tally = watch(&cpu);
-            let mut decoder = Decoder::new(&cpu, &spec, 64);
-            decoder.feed(&params, &[1]).unwrap();
+            let mut decoder = Decoder::new(&cpu, &spec, &weights, 64);
+            decoder.feed(&[1]).unwrap();
             for i in 1..64 {
                 let count = counted(tally, || {
-                    assert!(decoder.feed(&params, &[i * 4]).unwrap().iter().all(|l| l.is_finite()));
+                    assert!(decoder.feed(&[i * 4]).unwrap().iter().all(|l| l.is_finite()));
                 });
                 assert_eq!(count, (0, 0), "requests and bytes of token {i} on {threads} threads");
             }

@@ -8,12 +8,14 @@
 //! activations are rounded to the same form (`d = max|x| / 127`), so that the inner sums are exact in integers.
 //! Legend: m rows of activations, k columns of a weight, n its rows.
 
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod decode;
 mod dots;
 mod product;
 mod quantised;
-#[cfg(target_arch = "x86_64")]
-mod avx512;
+
+use std::borrow::Cow;
 
 pub use product::{Operand, ROWS_MAX};
 pub use quantised::Quantised;
@@ -107,6 +109,47 @@ impl<'a> Matrix<'a> {
             Elements::F32(floats) => 4 * floats.len(),
             Elements::F16(bytes) | Elements::Bf16(bytes) | Elements::Q8_0(bytes) => bytes.len(),
         }
+    }
+}
+
+/// Elements that are borrowed, or were read for their matrix alone.
+#[derive(Clone, Debug)]
+pub enum Numbers<'a> {
+    /// See [`Stored::F32`].
+    F32(Cow<'a, [f32]>),
+    /// See [`Stored::F16`].
+    F16(Cow<'a, [u8]>),
+    /// See [`Stored::Bf16`].
+    Bf16(Cow<'a, [u8]>),
+    /// See [`Stored::Q8_0`].
+    Q8_0(Cow<'a, [u8]>),
+}
+
+/// A [`Matrix`] that may own its elements.
+#[derive(Clone, Debug)]
+pub struct Weight<'a> {
+    numbers: Numbers<'a>,
+    rows: usize,
+    cols: usize,
+}
+
+impl<'a> Weight<'a> {
+    /// As [`Matrix::new`].
+    pub fn new(numbers: Numbers<'a>, rows: usize, cols: usize) -> Option<Weight<'a>> {
+        let weight = Weight { numbers, rows, cols };
+        let elements = weight.matrix().elements;
+        Matrix::new(elements, rows, cols).is_some().then_some(weight)
+    }
+
+    /// The matrix.
+    pub fn matrix(&self) -> Matrix<'_> {
+        let elements = match &self.numbers {
+            Numbers::F32(floats) => Elements::F32(floats),
+            Numbers::F16(bytes) => Elements::F16(bytes),
+            Numbers::Bf16(bytes) => Elements::Bf16(bytes),
+            Numbers::Q8_0(bytes) => Elements::Q8_0(bytes),
+        };
+        Matrix { elements, rows: self.rows, cols: self.cols }
     }
 }
 

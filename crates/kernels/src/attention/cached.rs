@@ -11,6 +11,9 @@ use crate::simd::LANES;
 use super::tile::{Strided, tile};
 use super::{Columns, QUERIES, softmax_row};
 
+/// Fewer new numbers than this are stored by the calling thread: waking the others would take longer.
+const ALONE: usize = 16 << 10;
+
 /// Keys and values of one block.
 pub struct KvCache {
     kv_heads: usize,
@@ -65,7 +68,7 @@ impl KvCache {
         assert!(len + qkv.len() / width <= capacity, "the cache of keys and values is full");
         let (keys, values) = (&mut self.keys, &mut self.values);
         let kv_heads = self.kv_heads;
-        cpu.pool().chunks_mut2((keys, hd * stride), (values, capacity * hd), |head, keys, values| {
+        let take = |head: usize, keys: &mut [f32], values: &mut [f32]| {
             let (k, v) = ((heads + head) * hd, (heads + kv_heads + head) * hd);
             for (row, at) in qkv.chunks_exact(width).zip(len..) {
                 for (channel, x) in row[k..k + hd].iter().enumerate() {
@@ -73,7 +76,13 @@ impl KvCache {
                 }
                 values[at * hd..(at + 1) * hd].copy_from_slice(&row[v..v + hd]);
             }
-        });
+        };
+        if qkv.len() < ALONE {
+            let heads = keys.chunks_exact_mut(hd * stride).zip(values.chunks_exact_mut(capacity * hd));
+            heads.enumerate().for_each(|(head, (keys, values))| take(head, keys, values));
+        } else {
+            cpu.pool().chunks_mut2((keys, hd * stride), (values, capacity * hd), take);
+        }
     }
 
     /// `out[m, q] = softmax(q k^T / sqrt(hd)) v` for new tokens whose keys and values are stored.

@@ -176,9 +176,8 @@ unsafe fn q8_0<const M: usize>(w: *const u8, rows: usize, x: [QuantisedRow<'_>; 
             unsafe {
                 let words = _mm512_mask_i32gather_epi32::<1>(_mm512_setzero_si512(), mask, places, at.cast());
                 let scales = _mm512_cvtph_ps(_mm512_cvtepi32_epi16(words));
-                let scales: [__m512; M] = std::array::from_fn(|i| {
-                    _mm512_mul_ps(scales, _mm512_maskz_loadu_ps(mask, x[i].scales.as_ptr().add(b)))
-                });
+                let scales: [__m512; M] =
+                    std::array::from_fn(|i| _mm512_mul_ps(scales, _mm512_maskz_loadu_ps(mask, x[i].scales.as_ptr().add(b))));
                 for p in (0..count).step_by(2) {
                     let at = at.add(p * BLOCK_BYTES);
                     _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(AHEAD).cast());
@@ -210,7 +209,11 @@ unsafe fn two(a: *const u8, b: *const u8, both: bool) -> __m512i {
     // SAFETY: the caller's promise.
     unsafe {
         let a = _mm512_castsi256_si512(_mm256_loadu_si256(a.cast()));
-        if both { _mm512_inserti64x4::<1>(a, _mm256_loadu_si256(b.cast())) } else { _mm512_zextsi256_si512(_mm512_castsi512_si256(a)) }
+        if both {
+            _mm512_inserti64x4::<1>(a, _mm256_loadu_si256(b.cast()))
+        } else {
+            _mm512_zextsi256_si512(_mm512_castsi512_si256(a))
+        }
     }
 }
 

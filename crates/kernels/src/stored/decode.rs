@@ -1,8 +1,8 @@
 //! Stored elements as f32: rows of an embedding, panels of a large product.
 
 use super::{BLOCK, BLOCK_BYTES, Elements, Matrix};
-use crate::{Cpu, Isa};
 use crate::simd::multiversion;
+use crate::{Cpu, Isa};
 
 /// Elements that a task decodes.
 const TASK: usize = 16 << 10;

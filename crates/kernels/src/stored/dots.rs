@@ -39,7 +39,7 @@ pub(super) struct Output {
 }
 
 impl Output {
-    pub(super) fn from_column(self, column: usize) -> Output {
+    pub(super) fn at_column(self, column: usize) -> Output {
         Output { data: Shareable::new(self.data.get().wrapping_add(column)), ..self }
     }
 

@@ -58,7 +58,7 @@ impl Operand {
                 let (from, to) = (start.max(first), end.min(first + w.rows()));
                 if from < to {
                     // SAFETY: columns `from..to` exist and belong to this task alone.
-                    unsafe { dots::rows(cpu.isa(), w, from - first..to - first, &inputs, y.from_column(from)) };
+                    unsafe { dots::rows(cpu.isa(), w, from - first..to - first, &inputs, y.at_column(from)) };
                 }
                 first += w.rows();
             }

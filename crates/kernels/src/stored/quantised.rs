@@ -31,12 +31,7 @@ impl Quantised {
     /// Room for `rows` rows of up to `cols` elements.
     pub fn new(rows: usize, cols: usize) -> Quantised {
         let blocks = rows * cols.div_ceil(BLOCK);
-        Quantised {
-            cols: 0,
-            bytes: vec![0; blocks * BLOCK],
-            scales: vec![0.0; blocks],
-            surplus: vec![0; blocks * GROUPS],
-        }
+        Quantised { cols: 0, bytes: vec![0; blocks * BLOCK], scales: vec![0.0; blocks], surplus: vec![0; blocks * GROUPS] }
     }
 
     /// Takes the rows `x[m, cols]`; `cols` is a multiple of 32.
