@@ -1,0 +1,154 @@
+//! The table of targets: a reader, the file that is fuzzed, the sound files beside it, and what an input may cost.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use data::{Dataset, DatasetOptions, PrepareOptions, Source, Tokenizer, TokenizerChoice, VocabMap, Width};
+use formats::hf;
+
+use crate::folder::Complaint;
+use crate::seeds;
+
+/// One reader of one file.
+pub struct Target {
+    /// Its name.
+    pub name: &'static str,
+    /// Name of the file that holds the input.
+    pub file: &'static str,
+    /// Writes the sound files beside it.
+    pub prepare: fn(&Path),
+    /// Reads the folder, everything that the file leads to.
+    pub read: fn(&Path) -> Result<(), Complaint>,
+    /// Bytes that any input may allocate: buffers of fixed size, and the sound files' own.
+    pub base: usize,
+    /// Bytes that each byte of the input may allocate.
+    pub factor: usize,
+}
+
+const MIB: usize = 1 << 20;
+
+/// JSON costs most: an element of a list of digits is 2 bytes in the file and 72 in memory, three times while a list grows.
+const TREE: usize = 256;
+
+const fn target(name: &'static str, file: &'static str, prepare: fn(&Path), read: fn(&Path) -> Result<(), Complaint>) -> Target {
+    Target { name, file, prepare, read, base: 4 * MIB, factor: TREE }
+}
+
+/// Every target.
+pub static ALL: &[Target] = &[
+    target("safetensors", "model.safetensors", seeds::model_folder, read_hf),
+    target("config", "config.json", seeds::model_folder, read_hf),
+    target("generation_config", "generation_config.json", seeds::model_folder, read_hf),
+    target("index", "model.safetensors.index.json", seeds::sharded_folder, read_hf),
+    target("tokenizer_json", "tokenizer.json", seeds::nothing, read_tokenizer),
+    target("tokenizer_config", "tokenizer_config.json", seeds::tokenizer_folder, read_tokenizer),
+    target("token_file", "tokens.bin", seeds::nothing, read_tokens),
+    target("prepared", "manifest.json", seeds::prepared_folder, read_prepared),
+    target("jsonl", "text.jsonl", seeds::tokenizer_folder, |dir| read_text(dir, "text.jsonl")),
+    target("text", "text.txt", seeds::tokenizer_folder, |dir| read_text(dir, "text.txt")),
+    target("gzip", "text.jsonl.gz", seeds::tokenizer_folder, |dir| read_text(dir, "text.jsonl.gz")),
+    target("vocab_map", "vocab.json", seeds::nothing, read_vocab_map),
+    target("checkpoint", "MANIFEST.sha256", seeds::model_folder, read_checkpoint),
+    target("progress", "state.json", seeds::nothing, read_progress),
+    target("events", "events.jsonl", seeds::nothing, read_events),
+];
+
+/// The target called `name`.
+///
+/// # Panics
+/// Where there is none, with the names that there are.
+pub fn named(name: &str) -> &'static Target {
+    let names = || ALL.iter().map(|t| t.name).collect::<Vec<_>>().join(", ");
+    ALL.iter().find(|t| t.name == name).unwrap_or_else(|| panic!("no target `{name}`; there are {}", names()))
+}
+
+fn format(e: formats::FormatError) -> Complaint {
+    Complaint { code: e.exit_code(), text: e.to_string() }
+}
+
+fn data(e: data::DataError) -> Complaint {
+    Complaint { code: e.exit_code(), text: e.to_string() }
+}
+
+/// A folder as `inspect` and as every other verb read it: what opens must load.
+fn read_hf(dir: &Path) -> Result<(), Complaint> {
+    let described = hf::inspect(dir).map_err(format);
+    let model = hf::open(dir).map_err(format)?;
+    described?;
+    model.load(model.layout()).map_err(format)?;
+    Ok(())
+}
+
+/// A tokenizer, text through it and back.
+fn read_tokenizer(dir: &Path) -> Result<(), Complaint> {
+    let tokenizer = Tokenizer::load(dir).map_err(data)?;
+    let ids = match tokenizer.encode(seeds::TEXT) {
+        Ok(ids) => ids,
+        Err(e) => return Err(data(e)),
+    };
+    assert!(ids.iter().all(|&id| (id as usize) < tokenizer.vocab_size()), "ids beyond the vocabulary");
+    tokenizer.decode(&ids);
+    let mut stream = tokenizer.decode_stream();
+    for &id in &ids {
+        stream.push(id);
+        tokenizer.token_bytes(id);
+    }
+    Ok(())
+}
+
+/// A raw token file of either width.
+fn read_tokens(dir: &Path) -> Result<(), Complaint> {
+    let path = dir.join("tokens.bin");
+    let open = |width, vocab_size| {
+        let options = DatasetOptions { width: Some(width), vocab_size, ..DatasetOptions::default() };
+        Dataset::open(&path, options).map_err(data)
+    };
+    let narrow = open(Width::U16, None);
+    open(Width::U32, Some(1000))?;
+    narrow?;
+    Ok(())
+}
+
+fn read_prepared(dir: &Path) -> Result<(), Complaint> {
+    Dataset::open(dir, DatasetOptions::default()).map_err(data)?;
+    Ok(())
+}
+
+/// Text to tokens, as `data tokenize` does it.
+fn read_text(dir: &Path, name: &str) -> Result<(), Complaint> {
+    let tokenizer = TokenizerChoice::Given(Arc::new(Tokenizer::load(dir).map_err(data)?));
+    let source = Source::open(&dir.join(name)).map_err(data)?;
+    data::prepare(&PrepareOptions { source, tokenizer, threads: 1 }, &dir.join("out"), &mut |_, _| {}).map_err(data)?;
+    Ok(())
+}
+
+fn read_vocab_map(dir: &Path) -> Result<(), Complaint> {
+    let path = dir.join("vocab.json");
+    let bytes = std::fs::read(&path).unwrap_or_default();
+    let map = VocabMap::from_json(&String::from_utf8_lossy(&bytes), &path).map_err(data)?;
+    for id in 0..map.len() as u32 {
+        assert_eq!(map.to_full(id).and_then(|full| map.to_compact(full)), Some(id));
+    }
+    Ok(())
+}
+
+fn read_checkpoint(dir: &Path) -> Result<(), Complaint> {
+    train::checkpoint::verify(dir).map_err(|e| Complaint { code: e.exit_code(), text: e.to_string() })
+}
+
+/// The state of a trainer, as a resume reads it.
+fn read_progress(dir: &Path) -> Result<(), Complaint> {
+    let bytes = std::fs::read(dir.join("state.json")).unwrap_or_default();
+    let _: Result<train::trainer::Progress, _> = serde_json::from_slice(&bytes);
+    Ok(())
+}
+
+/// The record of a run; a damaged line is counted, not an error. A resume copies the lines that it keeps.
+fn read_events(dir: &Path) -> Result<(), Complaint> {
+    let path = dir.join("events.jsonl");
+    let told = |e: train::TrainError| Complaint { code: e.exit_code(), text: e.to_string() };
+    train::events::read(&path).map_err(told)?;
+    train::events::EventLog::resume(&path, 10).map_err(told)?;
+    train::events::read(&path).map_err(told)?;
+    Ok(())
+}
