@@ -46,7 +46,7 @@ pub static ALL: &[Target] = &[
     target("prepared", "manifest.json", seeds::prepared_folder, read_prepared),
     target("jsonl", "text.jsonl", seeds::tokenizer_folder, |dir| read_text(dir, "text.jsonl")),
     target("text", "text.txt", seeds::tokenizer_folder, |dir| read_text(dir, "text.txt")),
-    target("gzip", "text.jsonl.gz", seeds::tokenizer_folder, |dir| read_text(dir, "text.jsonl.gz")),
+    Target { base: 64 * MIB, ..target("gzip", "text.jsonl.gz", seeds::tokenizer_folder, |dir| read_text(dir, "text.jsonl.gz")) },
     target("vocab_map", "vocab.json", seeds::nothing, read_vocab_map),
     target("checkpoint", "MANIFEST.sha256", seeds::model_folder, read_checkpoint),
     target("progress", "state.json", seeds::nothing, read_progress),
@@ -70,12 +70,18 @@ fn data(e: data::DataError) -> Complaint {
     Complaint { code: e.exit_code(), text: e.to_string() }
 }
 
-/// A folder as `inspect` and as every other verb read it: what opens must load.
+/// A model as every verb reads it: what opens must load.
+fn read_model(path: &Path) -> Result<(), Complaint> {
+    let model = formats::open(path).map_err(format)?;
+    model.load(model.layout()).map_err(format)?;
+    Ok(())
+}
+
+/// A folder, for `inspect` too, which describes more than can be opened.
 fn read_hf(dir: &Path) -> Result<(), Complaint> {
     let described = hf::inspect(dir).map_err(format);
-    let model = hf::open(dir).map_err(format)?;
+    read_model(dir)?;
     described?;
-    model.load(model.layout()).map_err(format)?;
     Ok(())
 }
 

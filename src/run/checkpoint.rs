@@ -173,7 +173,8 @@ pub fn read_state(dir: &Path) -> anyhow::Result<SavedState> {
     let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
     let bad =
         |found: String| Exit::new(exit::BAD_DATA, format!("{}: expected the state of a trainer, found {found}", path.display()));
-    let state: SavedState = serde_json::from_str(&text).map_err(|e| bad(e.to_string()))?;
+    let state: SavedState =
+        serde_json::from_str(&text).map_err(|e| bad(format!("{:.300}", e.to_string().escape_debug().to_string())))?;
     if state.format != FORMAT {
         return Err(bad(format!("version {}", state.format)).into());
     }

@@ -89,6 +89,15 @@ fn full_hint(source: &io::Error) -> &'static str {
     }
 }
 
+/// Characters of a file that a message shows.
+const QUOTED: usize = 600;
+
+fn plain(text: &str) -> String {
+    let escape = |c: char| if c.is_control() && c != '\n' { c.escape_default().to_string() } else { c.to_string() };
+    let cut = if text.chars().nth(QUOTED).is_some() { "..." } else { "" };
+    text.chars().take(QUOTED).map(escape).chain([cut.to_string()]).collect()
+}
+
 impl DataError {
     /// The exit code of the command line that belongs to this error: 2, 65, 66, 73 or 74.
     pub fn exit_code(&self) -> u8 {
@@ -101,9 +110,9 @@ impl DataError {
         }
     }
 
-    /// A defect of `path`.
+    /// A defect of `path`. What was found may quote the file: it is cut, and control characters are escaped.
     pub fn bad(path: &Path, place: Place, expected: impl Into<String>, found: impl Into<String>) -> Self {
-        DataError::Bad { path: path.to_path_buf(), place, expected: expected.into(), found: found.into() }
+        DataError::Bad { path: path.to_path_buf(), place, expected: expected.into(), found: plain(&found.into()) }
     }
 
     /// The error of an input that could not be opened or read.
@@ -123,5 +132,22 @@ impl DataError {
             }
             _ => DataError::Io { path: path.to_path_buf(), action: "cannot write", source },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_quotes_little_of_a_hostile_file() {
+        let error = DataError::bad(
+            Path::new("m.json"),
+            Place::File,
+            "a width",
+            "unknown variant `\u{1b}[2J".to_string() + &"x".repeat(1 << 20),
+        );
+        let message = error.to_string();
+        assert!(message.len() < 1000 && message.ends_with("...") && !message.contains('\u{1b}'), "{message:.200}");
     }
 }

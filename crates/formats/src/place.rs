@@ -69,11 +69,15 @@ pub(crate) fn sync_dir(dir: &Path) -> Result<(), FormatError> {
     File::open(dir).and_then(|d| d.sync_all()).map_err(|e| FormatError::write(dir, e))
 }
 
+/// Longest file name that the systems' folders take, in bytes.
+const LONGEST_NAME: usize = 255;
+
 /// `dir/name`, where `name` (taken from the file `source`) must be a plain file name that does not lead outside.
 pub(crate) fn inside(dir: &Path, name: &str, source: &Path) -> Result<PathBuf, FormatError> {
     let plain = !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\\', '\0']);
-    if !plain {
-        return Err(FormatError::bad(source, "file name", shown(name), "a plain file name inside the model's folder"));
+    if !plain || name.len() > LONGEST_NAME {
+        let expected = format!("a plain file name inside the model's folder, of at most {LONGEST_NAME} bytes");
+        return Err(FormatError::bad(source, "file name", shown(name), expected));
     }
     let path = dir.join(name);
     let is_link = std::fs::symlink_metadata(&path).is_ok_and(|m| m.file_type().is_symlink());

@@ -312,6 +312,7 @@ fn an_index_that_lies_is_refused() {
         (".", 65),
         ("", 65),
         ("a\0.safetensors", 65),
+        ("a-name-longer-than-folders-take-".repeat(9).as_str(), 65),
         ("c.safetensors", 66),
     ] {
         let (got, message) = lie(&|_, index| index["weight_map"][key] = json!(file));

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use formats::Dtype;
-use formats::hf::{self, SpecialIds, WriteOptions, config};
+use formats::hf::{self, WriteOptions, config};
+use formats::{Dtype, SpecialIds};
 use model::{Layout, ModelSpec};
 use serde_json::{Map, Value, json};
 
@@ -60,7 +60,7 @@ fn write(dir: &Path, dtype: Dtype) {
     let (spec, special) = (spec(), special());
     let layout = Layout::of(&spec);
     let values = weights(&layout);
-    hf::write(dir, &spec, &hf::flat(&values, &layout), &WriteOptions { dtype, special: &special, rows: None })
+    hf::write(dir, &spec, &formats::flat(&values, &layout), &WriteOptions { dtype, special: &special, rows: None })
         .expect("a sound model can be written");
 }
 

@@ -27,11 +27,8 @@ pub fn prepared_folder(dir: &Path) {
     fs::write(&text, TEXT).expect("a text can be written");
     let tokenizer = Tokenizer::from_bytes(tokenizer_json().into_bytes(), None, &text).expect("a sound tokenizer");
     let out = dir.join("prepared");
-    let options = PrepareOptions {
-        source: Source::Files(vec![text]),
-        tokenizer: TokenizerChoice::Given(Arc::new(tokenizer)),
-        threads: 1,
-    };
+    let options =
+        PrepareOptions { source: Source::Files(vec![text]), tokenizer: TokenizerChoice::Given(Arc::new(tokenizer)), threads: 1 };
     data::prepare(&options, &out, &mut |_, _| {}).expect("a text can be prepared");
     for entry in fs::read_dir(&out).expect("the folder was just made").flatten() {
         fs::rename(entry.path(), dir.join(entry.file_name())).expect("files can be moved");
@@ -77,7 +74,10 @@ pub fn tokenizers() -> Vec<Seed> {
 pub fn tokenizer_configs() -> Vec<Seed> {
     let mut seeds = hostile_json();
     seeds.extend(texts([
-        ("sound", r#"{"eos_token":"<|endoftext|>","bos_token":null,"chat_template":"{{ messages }}","add_bos_token":false}"#.into()),
+        (
+            "sound",
+            r#"{"eos_token":"<|endoftext|>","bos_token":null,"chat_template":"{{ messages }}","add_bos_token":false}"#.into(),
+        ),
         ("object", r#"{"eos_token":{"__type":"AddedToken","content":"<|endoftext|>"}}"#.into()),
         ("unknown", r#"{"eos_token":"nowhere"}"#.into()),
         ("number", r#"{"eos_token":7}"#.into()),
@@ -155,14 +155,21 @@ pub fn vocab_maps() -> Vec<Seed> {
 pub fn progress() -> Vec<Seed> {
     let sound = serde_json::to_string(&train::trainer::Progress::default()).expect("a plain structure");
     let mut seeds = hostile_json();
-    seeds.extend(texts([("negative", sound.replacen("0", "-1", 1)), ("huge", sound.replacen("0", "1e300", 1)), ("sound", sound)]));
+    seeds.extend(texts([
+        ("negative", sound.replacen("0", "-1", 1)),
+        ("huge", sound.replacen("0", "1e300", 1)),
+        ("sound", sound),
+    ]));
     seeds
 }
 
 pub fn events() -> Vec<Seed> {
     let step = r#"{"type":"step","step":1,"seconds":0.5,"tokens":64,"loss":4.5,"lr":1e-3,"grad_norm":0.7,"tokens_per_second":128.0,"rss_bytes":1}"#;
     texts([
-        ("sound", format!("{{\"type\":\"started\"}}\n{step}\n{{\"type\":\"eval\",\"step\":1,\"val_loss\":4.0,\"val_loss_se\":0.1}}\n")),
+        (
+            "sound",
+            format!("{{\"type\":\"started\"}}\n{step}\n{{\"type\":\"eval\",\"step\":1,\"val_loss\":4.0,\"val_loss_se\":0.1}}\n"),
+        ),
         ("torn", format!("{step}\n{}", &step[..40])),
         ("nan", format!("{}\n", step.replace("4.5", "NaN"))),
         ("step-2-63", format!("{}\n", step.replace("\"step\":1", "\"step\":9223372036854775808"))),

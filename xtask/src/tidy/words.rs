@@ -38,7 +38,7 @@ fn nowhere(_: &SourceFile, _: usize) -> bool {
 
 /// The app, the chores, tests, and build scripts, which talk to cargo by printing.
 fn may_print(file: &SourceFile, at: usize) -> bool {
-    listed(&file.path, &["src/", "xtask/", "build.rs"]) || file.path.ends_with("/build.rs") || file.is_test(at)
+    listed(&file.path, &["src/", "xtask/", "fuzz/", "build.rs"]) || file.path.ends_with("/build.rs") || file.is_test(at)
 }
 
 fn may_exit(file: &SourceFile, _: usize) -> bool {

@@ -6,6 +6,7 @@
 mod bytes;
 mod encode;
 mod eos;
+mod guard;
 mod split;
 mod stream;
 mod train;
@@ -64,12 +65,16 @@ impl Tokenizer {
     pub fn from_bytes(json: Vec<u8>, config: Option<Vec<u8>>, path: &Path) -> Result<Self> {
         let bad = |found: String| DataError::bad(path, Place::File, "a Hugging Face tokenizer.json", found);
         let tree: serde_json::Value = serde_json::from_slice(&json).map_err(|e| bad(e.to_string()))?;
+        if let Some(found) = guard::broken_merge(&tree) {
+            return Err(bad(found));
+        }
         let mut inner = tokenizers::Tokenizer::from_bytes(&json).map_err(|e| bad(e.to_string()))?;
         // A stored truncation or padding belongs to another use: it would silently cut or fill the corpus.
         inner.with_truncation(None).map_err(|e| bad(e.to_string()))?;
         inner.with_padding(None);
-        let vocab_size = inner.get_vocab(true).values().max().map_or(0, |&id| id as usize + 1);
-        if vocab_size == 0 || vocab_size > MAX_VOCAB {
+        let vocab = inner.get_vocab(true);
+        let vocab_size = vocab.values().max().map_or(0, |&id| id as usize + 1);
+        if vocab_size == 0 || vocab_size > MAX_VOCAB || !guard::is_dense(vocab_size, vocab.len()) {
             return Err(bad(format!("a largest id that makes a vocabulary of {vocab_size}")));
         }
         let eos = eos::find(&inner, config.as_deref(), path)?;

@@ -15,6 +15,8 @@ pub const MANIFEST: &str = "MANIFEST.sha256";
 
 /// No manifest of ours comes near it.
 const LIMIT: u64 = 1 << 20;
+/// Bytes of a path inside a checkpoint.
+const LONGEST_PATH: usize = 1024;
 
 /// Hashes and syncs every file under `dir`, writes the manifest, and syncs the folders.
 pub(super) fn seal(dir: &Path) -> Result<(), CheckpointError> {
@@ -89,8 +91,8 @@ fn parse(path: &Path, text: &str) -> Result<BTreeMap<String, String>, Checkpoint
         let (sum, name) = line.split_once("  ").ok_or_else(|| bad("no path"))?;
         let hex = sum.len() == 64 && sum.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         let inside = !name.is_empty() && Path::new(name).components().all(|c| matches!(c, Component::Normal(_)));
-        if !hex || !inside {
-            return Err(bad(if hex { "a path that leads outside" } else { "no hash" }));
+        if !hex || !inside || name.len() > LONGEST_PATH || name.contains(char::is_control) {
+            return Err(bad(if hex { "a path that leads outside, or is none" } else { "no hash" }));
         }
         if listed.insert(name.to_owned(), sum.to_owned()).is_some() {
             return Err(bad("a path that was listed before"));

@@ -111,12 +111,16 @@ fn a_hostile_manifest_is_refused() {
         format!("{sum} one-space\n"),
         format!("{}  config.json\n", "0".repeat(63)),
         format!("{sum}  config.json"),
+        format!("{sum}  \u{1b}[2J\0\n"),
+        format!("{sum}  {}\n", "long/".repeat(1000)),
         String::new(),
     ] {
         let (_dir, store) = store(&[1]);
         fs::write(store.path_of(1).join(MANIFEST), &text).unwrap();
         let error = store.load_last().unwrap_err();
         assert_eq!(error.exit_code(), 65, "{text}");
+        let message = error.to_string();
+        assert!(!message.contains('\u{1b}') && message.len() < 1000, "{message}");
     }
 }
 
