@@ -29,13 +29,12 @@ targets() { sed -n 's/.*target("\([a-z0-9_]*\)", .*/\1/p' fuzz/src/targets.rs; }
 fuzz() { # target, seconds
   local corpus=$home/corpus/$1 seeds=$home/seeds/$1 findings=fuzz/artifacts/$1 log=$home/$1.log code=0
   mkdir -p "$corpus" "$seeds" "$findings"
-  local limits=(-max_total_time="$2" -max_len=65536 -len_control=20 -timeout=60 -rss_limit_mb=2048)
+  local limits=(-max_total_time="$2" -max_len=65536 -len_control=20 -timeout=600 -rss_limit_mb=2048)
   # The target writes its seeds and words when it begins; the words are an option only from the next start on
   FUZZ_TARGET=$1 FUZZ_SEEDS=$seeds "$binary" -runs=0 >"$log" 2>&1 || true
   [[ ! -s $seeds.dict ]] || limits+=(-dict="$seeds.dict")
   FUZZ_TARGET=$1 "$binary" "$corpus" "$seeds" "${limits[@]}" -artifact_prefix="$findings/" -print_final_stats=1 \
     >"$log" 2>&1 || code=$?
-  rm -rf "${TMPDIR:-/tmp}/autoane-fuzz-$1-"* "/dev/shm/autoane-fuzz-$1-"*
   local runs
   runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
   printf '  %-18s %9s inputs, %s\n' "$1" "${runs:-0}" "$(grep -o 'cov: [0-9]*' "$log" | tail -1)"
@@ -50,6 +49,13 @@ show() { # target, log
   [[ -z $found ]] || echo "  cargo run --manifest-path fuzz/Cargo.toml -- $1 $found"
   failed+=("$1")
 }
+
+# In memory where the system has such a place: every input becomes a file
+memory=/dev/shm
+[[ -w $memory ]] || memory=${TMPDIR:-/tmp}
+FUZZ_FOLDER=$(mktemp -d "$memory/autoane-fuzz.XXXXXX")
+export FUZZ_FOLDER
+trap 'rm -rf "$FUZZ_FOLDER"' EXIT
 
 build
 [[ $# -gt 0 ]] || mapfile -t names < <(targets)

@@ -1,4 +1,4 @@
-//! Runs a target on an input: the bytes become a file in a folder of sound files, in memory where the system has such a place.
+//! Runs a target on an input: the bytes become a file in a folder of sound files, below `FUZZ_FOLDER`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -52,9 +52,8 @@ impl Complaint {
 fn prepared(target: &Target) -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
-        let memory = Path::new("/dev/shm");
-        let parent = if memory.is_dir() { memory.to_path_buf() } else { std::env::temp_dir() };
-        let dir = parent.join(format!("autoane-fuzz-{}-{}", target.name, std::process::id()));
+        let parent = std::env::var_os("FUZZ_FOLDER").map_or_else(std::env::temp_dir, PathBuf::from);
+        let dir = parent.join(format!("{}-{}", target.name, std::process::id()));
         fs::create_dir_all(&dir).expect("a folder for the inputs");
         (target.prepare)(&dir);
         dir
