@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use data::{Tokenizer, VocabMap};
+use formats::tokenizer::{Vocabulary, is_llama2c};
+use formats::{Format, gguf};
 use model::{Layout, ModelSpec};
 
 use crate::exit;
@@ -48,8 +50,43 @@ pub fn open(path: &Path, out: Out) -> anyhow::Result<OpenModel> {
 /// # Errors
 /// Those of reading it.
 pub fn own_tokenizer(file: &formats::Model) -> anyhow::Result<Option<Arc<Tokenizer>>> {
-    let there = file.format() == formats::Format::Hf && file.path().join("tokenizer.json").is_file();
-    Ok(there.then(|| Tokenizer::load(file.path()).map(Arc::new)).transpose()?)
+    if file.format() == Format::Hf {
+        let there = file.path().join("tokenizer.json").is_file();
+        return Ok(there.then(|| Tokenizer::load(file.path()).map(Arc::new)).transpose()?);
+    }
+    let Some(vocabulary) = own_vocabulary(file)? else { return Ok(None) };
+    let files = vocabulary.to_json(file.path())?;
+    Ok(Some(Arc::new(Tokenizer::from_bytes(files.tokenizer, Some(files.config), file.path())?)))
+}
+
+/// The same in the form of GGUF and llama2.c files.
+///
+/// # Errors
+/// Those of reading it; also for a tokenizer that this form cannot say.
+pub fn own_vocabulary(file: &formats::Model) -> anyhow::Result<Option<Vocabulary>> {
+    let path = file.path();
+    Ok(match file.format() {
+        Format::Hf => Vocabulary::from_folder(path)?,
+        Format::Gguf => Vocabulary::from_gguf(gguf::Container::open(path)?.metadata())?,
+        Format::Llama2c => beside(path, file.spec().vocab)?,
+        Format::Blzt => None,
+    })
+}
+
+/// Largest `tokenizer.bin`.
+const TOKENIZER_BYTES: u64 = 64 << 20;
+
+/// The `tokenizer.bin` beside a llama2.c file, if it has as many tokens as the model.
+fn beside(path: &Path, vocab: usize) -> anyhow::Result<Option<Vocabulary>> {
+    let path = path.with_file_name("tokenizer.bin");
+    if !path.metadata().is_ok_and(|m| m.is_file() && m.len() <= TOKENIZER_BYTES) {
+        return Ok(None);
+    }
+    let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
+    if !is_llama2c(&bytes) {
+        return Ok(None);
+    }
+    Ok(Some(Vocabulary::from_llama2c(&bytes, &path)?).filter(|v| v.tokens.len() == vocab))
 }
 
 fn read_map(path: &Path, spec: &ModelSpec) -> anyhow::Result<Option<VocabMap>> {

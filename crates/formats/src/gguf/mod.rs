@@ -10,6 +10,7 @@ mod rope;
 mod spec;
 mod types;
 mod value;
+mod vocabulary;
 mod write;
 
 pub use container::Container;
