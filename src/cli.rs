@@ -1,5 +1,6 @@
 //! What was typed.
 
+mod assumed;
 pub mod examples;
 mod settings;
 mod verbs;
@@ -7,6 +8,7 @@ mod verbs;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 
+pub use assumed::AssumedArgs;
 pub use settings::TrainArgs;
 pub use verbs::*;
 

@@ -110,6 +110,10 @@ pub struct TrainConfig {
     pub recompute: bool,
     /// Factor on both branches of every block; the model's when `None`.
     pub residual_scale: Option<f32>,
+    /// Base of the rotations; the model's when `None`.
+    pub rope_theta: Option<f32>,
+    /// Epsilon of the norms; the model's when `None`.
+    pub norm_eps: Option<f32>,
     /// Stop after so many evaluations without an improvement beyond the standard error.
     pub early_stop: Option<usize>,
     /// Instruction set of the kernels.
@@ -157,6 +161,8 @@ impl Default for TrainConfig {
             threads: None,
             recompute: false,
             residual_scale: None,
+            rope_theta: None,
+            norm_eps: None,
             early_stop: None,
             isa: IsaChoice::Auto,
         }

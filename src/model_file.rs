@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use data::{Tokenizer, VocabMap};
 use formats::tokenizer::{Vocabulary, is_llama2c};
-use formats::{Format, gguf};
+use formats::{Assumed, Format, gguf};
 use model::{Layout, ModelSpec};
 
 use crate::exit;
@@ -33,16 +33,47 @@ pub struct OpenModel {
 /// # Errors
 /// 66 when nothing is there, 65 for a bad or damaged model.
 pub fn open(path: &Path, out: Out) -> anyhow::Result<OpenModel> {
+    open_assuming(path, &Assumed::default(), out)
+}
+
+/// As [`open`], with what the file does not say.
+///
+/// # Errors
+/// Those of [`open`], and 65 for what the file does say.
+pub fn open_assuming(path: &Path, given: &Assumed, out: Out) -> anyhow::Result<OpenModel> {
     let folder = place::model_folder(path, out)?;
     if folder != path {
         out.say(format!("using {}", folder.display()));
     }
-    let file = formats::open(&folder)?;
+    let file = assuming(formats::open(&folder)?, given, out)?;
     let tokenizer = own_tokenizer(&file)?;
     let trainer = folder.join("trainer");
     let seq_len = trainer.join("state.json").is_file().then(|| read_state(&folder)).transpose()?.map(|s| s.seq_len);
     let map = read_map(&trainer.join("vocab.json"), file.spec())?;
     Ok(OpenModel { path: folder, file, tokenizer, map, seq_len })
+}
+
+/// `file` with what it does not say; what was taken instead is said loudly.
+///
+/// # Errors
+/// 65 for what the file does say, or a value that cannot be.
+pub fn assuming(file: formats::Model, given: &Assumed, out: Out) -> anyhow::Result<formats::Model> {
+    let file = file.assuming(given)?;
+    let spec = file.spec();
+    let fields = [
+        ("rope theta", "--rope-theta", given.rope_theta.is_some(), spec.rope.theta.to_string()),
+        ("norm eps", "--norm-eps", given.norm_eps.is_some(), format!("{:e}", spec.norm_eps)),
+        ("residual scale", "--residual-scale", given.residual_scale.is_some(), spec.residual_scale.to_string()),
+    ];
+    let taken: Vec<String> = fields
+        .iter()
+        .filter(|(name, _, said, _)| !said && file.format().unsaid().contains(name))
+        .map(|(name, flag, _, value)| format!("{name} {value} ({flag})"))
+        .collect();
+    if !taken.is_empty() {
+        out.warn(format!("a {} does not say everything; taken: {}", file.format(), taken.join(", ")));
+    }
+    Ok(file)
 }
 
 /// The tokenizer that lies with the weights of `file`, if there is one.
@@ -89,7 +120,11 @@ fn beside(path: &Path, vocab: usize) -> anyhow::Result<Option<Vocabulary>> {
     Ok(Some(Vocabulary::from_llama2c(&bytes, &path)?).filter(|v| v.tokens.len() == vocab))
 }
 
-fn read_map(path: &Path, spec: &ModelSpec) -> anyhow::Result<Option<VocabMap>> {
+/// The ids that training ran over, from `path`, if it is there.
+///
+/// # Errors
+/// 65 for a map that does not fit the model.
+pub fn read_map(path: &Path, spec: &ModelSpec) -> anyhow::Result<Option<VocabMap>> {
     if !path.is_file() {
         return Ok(None);
     }

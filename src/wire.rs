@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use data::{Dataset, DatasetOptions, Loader, LoaderOptions, Tokenizer, VocabMap};
 use engine::{CpuEngine, Options, Shape};
-use formats::{SpecialIds, hf};
+use formats::{Assumed, Format, SpecialIds, blzt, hf};
 use kernels::{Cpu, Isa};
 use model::{Layout, ModelSpec};
 use train::budget::Limits;
@@ -17,7 +17,7 @@ use train::trainer::Parts;
 use crate::config::{self, DataOrder, IsaChoice, ModelChoice, OptimizerKind, Packing, Resolved, TrainConfig, Warmup};
 use crate::corpus::{self, Tok};
 use crate::exit::{self, Exit};
-use crate::model_file::own_tokenizer;
+use crate::model_file::{self, own_tokenizer};
 use crate::out::Out;
 
 /// Ids of the tokenizer that is trained on text when none is given.
@@ -46,7 +46,7 @@ pub struct Wired {
 pub fn open(resolved: &mut Resolved, cpu: &Cpu, map: Option<VocabMap>, out: Out) -> anyhow::Result<Wired> {
     let choice = ModelChoice::of_config(&resolved.config)?;
     let base = match &choice {
-        ModelChoice::Path(path) => Some(formats::open(&crate::place::model_folder(path, out)?)?),
+        ModelChoice::Path(path) => Some(open_base(path, &resolved.config, out)?),
         _ => None,
     };
     let data = Arc::new(open_data(&resolved.config, &choice, base.as_ref(), map, cpu, out)?);
@@ -64,6 +64,8 @@ pub fn open(resolved: &mut Resolved, cpu: &Cpu, map: Option<VocabMap>, out: Out)
     };
     let full = ModelSpec {
         residual_scale: resolved.config.residual_scale.unwrap_or(shape.residual_scale),
+        rope: model::Rope { theta: resolved.config.rope_theta.map_or(shape.rope.theta, f64::from), ..shape.rope },
+        norm_eps: resolved.config.norm_eps.unwrap_or(shape.norm_eps),
         vocab: full_vocab(base.as_ref(), &shape, &data)?,
         ..shape
     };
@@ -78,6 +80,15 @@ pub fn open(resolved: &mut Resolved, cpu: &Cpu, map: Option<VocabMap>, out: Out)
     loader(&resolved.config, &data)?;
     let spec = full.with_vocab(data.vocab().len());
     Ok(Wired { special: special_ids(base.as_ref(), &data), name, full, spec, base, data })
+}
+
+/// The model at `path`, with what its file does not say.
+fn open_base(path: &Path, config: &TrainConfig, out: Out) -> anyhow::Result<formats::Model> {
+    let file = formats::open(&crate::place::model_folder(path, out)?)?;
+    // any model can be given another residual scale; its base and epsilon are facts
+    let scale = config.residual_scale.filter(|_| file.format().unsaid().contains(&"residual scale"));
+    let given = Assumed { rope_theta: config.rope_theta.map(f64::from), norm_eps: config.norm_eps, residual_scale: scale };
+    model_file::assuming(file, &given, out)
 }
 
 /// FLOPs of an evaluation by default: some seconds on two cores.
@@ -238,19 +249,40 @@ pub fn schedule(config: &TrainConfig) -> Schedule {
 /// Those of the base's files.
 pub fn initial_params(wired: &Wired, layout: &Layout, seed: u64) -> anyhow::Result<Vec<f32>> {
     match &wired.base {
-        Some(base) if wired.data.vocab().full_of.len() < base.spec().vocab => {
-            Ok(base.load_rows(layout, &wired.data.vocab().full_of)?)
-        }
-        Some(base) => Ok(base.load(layout)?),
+        Some(base) => load_base(base, wired, layout),
         None => Ok(engine::init(&wired.spec, layout, seed)),
     }
+}
+
+/// The update rule of a run, with the moments of the base where its file has those of Adam.
+///
+/// # Errors
+/// Those of the base's file.
+fn optimizer_of(config: &TrainConfig, wired: &Wired, layout: &Layout, out: Out) -> anyhow::Result<Optimizer> {
+    let mut made = Optimizer::new(optimizer(config), layout, config.weight_decay);
+    let base = wired.base.as_ref().filter(|base| base.format() == Format::Blzt);
+    let Some(base) = base.filter(|_| config.optimizer == OptimizerKind::Adamw) else { return Ok(made) };
+    let Some(moments) = blzt::moments(base.path())? else { return Ok(made) };
+    out.say(format!("going on with the moments of AdamW in {}, after {} updates", base.path().display(), moments.t));
+    made.load_state(moments.t, |name, values| {
+        let file = if name == "exp_avg" { &moments.first } else { &moments.second };
+        values.copy_from_slice(&load_base(file, wired, layout)?);
+        anyhow::Ok(())
+    })?;
+    Ok(made)
+}
+
+/// The weights of `base` over the ids of training.
+fn load_base(base: &formats::Model, wired: &Wired, layout: &Layout) -> anyhow::Result<Vec<f32>> {
+    let ids = &wired.data.vocab().full_of;
+    if ids.len() < base.spec().vocab { Ok(base.load_rows(layout, ids)?) } else { Ok(base.load(layout)?) }
 }
 
 /// Everything joined.
 ///
 /// # Errors
 /// Those of the data and of the base's files.
-pub fn parts<'a>(config: &TrainConfig, wired: &Wired, cpu: &'a Cpu) -> anyhow::Result<Parts<'a>> {
+pub fn parts<'a>(config: &TrainConfig, wired: &Wired, cpu: &'a Cpu, out: Out) -> anyhow::Result<Parts<'a>> {
     let layout = Layout::of(&wired.spec);
     let (shape, options) = engine_shape(config);
     let loader = loader(config, &wired.data)?;
@@ -258,7 +290,7 @@ pub fn parts<'a>(config: &TrainConfig, wired: &Wired, cpu: &'a Cpu) -> anyhow::R
         cpu,
         engine: CpuEngine::new(cpu, &wired.spec, shape, options),
         loader,
-        optimizer: Optimizer::new(optimizer(config), &layout, config.weight_decay),
+        optimizer: optimizer_of(config, wired, &layout, out)?,
         schedule: schedule(config),
         limits: Limits { steps: config.steps, tokens: config.tokens, time: config.max_time },
         params: initial_params(wired, &layout, config.seed)?,

@@ -61,6 +61,8 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "PATH")]
     pub tokenizer: Option<PathBuf>,
     #[command(flatten)]
+    pub assumed: super::AssumedArgs,
+    #[command(flatten)]
     pub machine: MachineArgs,
 }
 
@@ -88,6 +90,8 @@ pub struct EvalArgs {
     #[arg(long, value_name = "N", default_value = "8", value_parser = positive_size)]
     pub batch_size: usize,
     #[command(flatten)]
+    pub assumed: super::AssumedArgs,
+    #[command(flatten)]
     pub machine: MachineArgs,
 }
 
@@ -103,6 +107,8 @@ pub struct LogitsArgs {
     #[arg(long, value_name = "FILE.npy")]
     pub out: PathBuf,
     #[command(flatten)]
+    pub assumed: super::AssumedArgs,
+    #[command(flatten)]
     pub machine: MachineArgs,
 }
 
@@ -111,7 +117,7 @@ pub struct LogitsArgs {
 pub struct ConvertArgs {
     /// Model folder or a run's checkpoint
     pub input: PathBuf,
-    /// Folder to write; must not exist yet
+    /// Folder or file to write; must not exist yet
     pub output: PathBuf,
     /// Format to write
     #[arg(long, value_name = "FORMAT", default_value = "hf")]
@@ -119,6 +125,8 @@ pub struct ConvertArgs {
     /// Type of the weights
     #[arg(long, value_name = "TYPE", default_value = "f32")]
     pub dtype: DtypeArg,
+    #[command(flatten)]
+    pub assumed: super::AssumedArgs,
 }
 
 /// Formats that can be written.
@@ -295,6 +303,11 @@ fn seed(text: &str) -> Result<u64, String> {
 
 fn token(text: &str) -> Result<u32, String> {
     size(text.trim(), 0, (1 << 24) - 1).map(|v| v as u32)
+}
+
+pub(super) fn positive_real(text: &str) -> Result<f32, String> {
+    let value = real(text, 0.0, f64::from(f32::MAX)).map(|v| v as f32)?;
+    if value > 0.0 { Ok(value) } else { Err(format!("found `{text}`, expected a number above 0")) }
 }
 
 fn temperature(text: &str) -> Result<f32, String> {

@@ -1,5 +1,7 @@
 //! `autoane convert`: a model into another format.
 
+mod plain;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +12,7 @@ use serde_json::json;
 use crate::cli::{ConvertArgs, ConvertTo, DtypeArg};
 use crate::exit::{self, Exit};
 use crate::out::{self, Out};
-use crate::place;
+use crate::{model_file, place};
 
 /// Files of a tokenizer, copied as they are.
 const TOKENIZER: [&str; 7] = [
@@ -28,10 +30,14 @@ pub fn run(args: &ConvertArgs, out: Out) -> anyhow::Result<()> {
     let began = std::time::Instant::now();
     let input = place::model_folder(&args.input, out)?;
     let model = formats::open(&input)?;
-    if args.to != ConvertTo::Hf {
-        return Err(exit::usage("--to: only hf can be written yet"));
-    }
+    let model = model_file::assuming(model, &args.assumed.given(), out)?;
     check_free(&args.output)?;
+    if matches!(args.to, ConvertTo::Blzt | ConvertTo::Llama2c) {
+        return plain::run(args, &input, &model, out);
+    }
+    if args.to != ConvertTo::Hf {
+        return Err(exit::usage("--to: hf, blzt and llama2c can be written yet"));
+    }
     let dtype = match args.dtype {
         DtypeArg::F32 => Dtype::F32,
         DtypeArg::F16 => Dtype::F16,
@@ -65,7 +71,7 @@ fn check_free(output: &Path) -> anyhow::Result<()> {
     if !output.exists() || empty {
         return Ok(());
     }
-    Err(Exit::new(exit::CANNOT_WRITE, format!("{}: exists already; name a new folder", output.display())).into())
+    Err(Exit::new(exit::CANNOT_WRITE, format!("{}: exists already; name a new one", output.display())).into())
 }
 
 fn sibling(output: &Path) -> PathBuf {

@@ -22,7 +22,7 @@ const SEQ_LEN: usize = 256;
 /// Evaluates a model.
 pub fn run(args: &EvalArgs, out: Out) -> anyhow::Result<()> {
     let cpu = args.machine.cpu()?;
-    let model = model_file::open(&args.model, out)?;
+    let model = model_file::open_assuming(&args.model, &args.assumed.given(), out)?;
     let seq = seq_len(args, &model, out);
     let corpus = find(args, &model, cpu.pool().threads(), out)?;
     let full = dataset(&corpus, model.spec().vocab, None)?;

@@ -16,7 +16,7 @@ use crate::sample;
 /// Continues `args.prompt`.
 pub fn run(args: &GenerateArgs, out: Out) -> anyhow::Result<()> {
     let cpu = args.machine.cpu()?;
-    let model = model_file::open(&args.model, out)?;
+    let model = model_file::open_assuming(&args.model, &args.assumed.given(), out)?;
     let tokenizer = model.need_tokenizer(args.tokenizer.as_deref())?;
     let prompt = prompt_ids(&tokenizer, model.file.special(), &args.prompt)?;
     check_prompt(&model, &tokenizer, &prompt, args, out)?;

@@ -88,6 +88,9 @@ fn describe(path: &Path, out: Out) -> anyhow::Result<Report> {
     }
     let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
     let tokens = |path: &Path| tokens::describe(path, &TokensOptions::default(), out);
+    if let Some(model) = model::of_one_file(path, name)? {
+        return Ok(model);
+    }
     if data::Prepared::is_one(path) || (path.is_file() && name.ends_with(".bin")) {
         return tokens(path);
     }
@@ -97,7 +100,7 @@ fn describe(path: &Path, out: Out) -> anyhow::Result<Report> {
     if path.is_dir() || name.ends_with(".safetensors") || name.ends_with(".json") {
         return model::describe(path);
     }
-    let known = "a model folder, .safetensors, config.json, tokenizer.json, a checkpoint, a run folder, a token file (.bin) or a prepared folder";
+    let known = "a model folder, .safetensors, config.json, tokenizer.json, a checkpoint, a run folder, a llama2.c or BLZT file, a token file (.bin) or a prepared folder";
     Err(Exit::new(exit::BAD_DATA, format!("{}: expected {known}, found a file of another kind", path.display())).into())
 }
 

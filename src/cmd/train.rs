@@ -45,7 +45,7 @@ pub fn run(args: &TrainArgs, out: Out) -> anyhow::Result<u8> {
         return explain(&resolved, &wired, &cpu, out);
     }
     let predicted = Predicted { bytes: wire::check_memory(&resolved.config, &wired.spec, &cpu)? };
-    let parts = wire::parts(&resolved.config, &wired, &cpu)?;
+    let parts = wire::parts(&resolved.config, &wired, &cpu, out)?;
     let folder = match continued {
         Some(folder) => {
             folder.continue_with(&resolved, &wired, &cpu)?;

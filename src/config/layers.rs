@@ -145,7 +145,7 @@ pub fn plain(value: serde_json::Value) -> String {
 }
 
 /// Settings that do not pass from a checkpoint to the next training of its model.
-const OF_ONE_RUN: [&str; 13] = [
+const OF_ONE_RUN: [&str; 15] = [
     "model",
     "model-config",
     "data",
@@ -159,6 +159,8 @@ const OF_ONE_RUN: [&str; 13] = [
     "threads",
     "isa",
     "residual-scale",
+    "rope-theta",
+    "norm-eps",
 ];
 
 /// The settings stored in a checkpoint, if `model` is one of ours.

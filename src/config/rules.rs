@@ -67,6 +67,8 @@ const FIXED: &[&str] = &[
     "val-fraction",
     "val-tokens",
     "residual-scale",
+    "rope-theta",
+    "norm-eps",
     "out",
     "seq-len",
     "optimizer",

@@ -104,6 +104,8 @@ pub static SETTINGS: &[Setting] = &[
     row!(MODEL, "val-fraction", val_fraction, "F", "Share of the tokens that is held out; 0 trains on all of them [default: 0.1]", |t| v::real(t, 0.0, 0.9)),
     row!(MODEL, "val-tokens", val_tokens, "N", "Tokens of the fixed validation windows [default: 32768]", |t| v::size(t, 1, usize::MAX >> 1)),
     row!(MODEL, "residual-scale", residual_scale, "A", "Factor on both branches of every block [default: the model's]", |t| v::optional(t, |t| v::positive(t, 1e6))),
+    row!(MODEL, "rope-theta", rope_theta, "T", "Base of the rotations, for a new model or a file that does not say it [default: the model's]", |t| v::optional(t, |t| v::positive(t, 1e12))),
+    row!(MODEL, "norm-eps", norm_eps, "E", "Epsilon of the norms, likewise [default: the model's]", |t| v::optional(t, |t| v::positive(t, 0.5))),
     row!(MODEL, "out", out, "DIR", "Run folder [default: runs/NAME]", path),
     row!(BUDGET, "steps", steps, "N", "Stop after N optimizer steps", budget),
     row!(BUDGET, "tokens", tokens, "N", "Stop after N training tokens (10M, 500k)", budget),

@@ -4,5 +4,6 @@
 mod arithmetic;
 mod common;
 mod data;
+mod files;
 mod record;
 mod robust;

@@ -85,7 +85,7 @@ fn weights_and_moments_are_where_the_description_puts_them() {
         learning_rate: 3e-4,
         loss: 2.5,
         rows: None,
-        adam: Some(Adam { t: 12, first: &flat(&m, &layout), second: &flat(&v, &layout) }),
+        adam: Some(Adam { t: 12, first: &flat(&m, &layout), second: &flat(&v, &layout), rows: None, residual_scale: 1.0 }),
     };
     assert_eq!(blzt::write(&again, &spec, &flat(&values, &layout), &options).unwrap(), bytes.len() as u64);
     let mut ours = std::fs::read(&again).unwrap();
@@ -202,11 +202,10 @@ fn folding_and_expanding_take_the_moments_along() {
     let values = weights(&layout);
     let row = vec![9.0; full.dim];
     let full_of = [1, 5, 36];
-    let options = WriteOptions {
-        rows: Some(VocabRows { full_of: &full_of, vocab: full.vocab, fill: Fill::Row(&row) }),
-        adam: Some(Adam { t: 3, first: &flat(&values, &layout), second: &flat(&values, &layout) }),
-        ..WriteOptions::default()
-    };
+    let rows = Some(VocabRows { full_of: &full_of, vocab: full.vocab, fill: Fill::Row(&row) });
+    let source = flat(&values, &layout);
+    let adam = Adam { t: 3, first: &source, second: &source, rows, residual_scale: full.residual_scale };
+    let options = WriteOptions { rows, adam: Some(adam), ..WriteOptions::default() };
     blzt::write(&path, &full, &flat(&values, &layout), &options).unwrap();
     let (model, moments) = (open(&path).unwrap(), blzt::moments(&path).unwrap().unwrap());
     for (array, power) in [(&model, 1), (&moments.first, -1), (&moments.second, -2)] {

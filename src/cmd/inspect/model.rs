@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use formats::hf::Description;
-use model::{Layout, flops_per_token};
+use formats::{Format, SpecialIds};
+use model::{Layout, ModelSpec, flops_per_token};
 use serde_json::json;
 use train::checkpoint::verify;
 
@@ -29,7 +30,9 @@ pub fn describe(path: &Path) -> anyhow::Result<Report> {
         report.fact("integrity", "every file agrees with MANIFEST.sha256");
         report.fact("trainer_state", path.join("trainer").join("state.json").is_file());
     }
-    add_spec(&mut report, &found);
+    if let Some(config) = &found.config {
+        add_spec(&mut report, &config.spec, &config.special);
+    }
     add_tensors(&mut report, &found);
     if path.is_dir() {
         report.fact("tokenizer", path.join("tokenizer.json").is_file());
@@ -38,16 +41,42 @@ pub fn describe(path: &Path) -> anyhow::Result<Report> {
     Ok(report)
 }
 
-fn add_spec(report: &mut Report, found: &Description) {
-    let Some(config) = &found.config else { return };
-    let s = &config.spec;
+/// Describes a llama2.c file or a BLZT checkpoint; `None` for a file of another kind. A token file may begin like the
+/// header of llama2.c, and then has another size.
+///
+/// # Errors
+/// 65 for one that is damaged.
+pub fn of_one_file(path: &Path, name: &str) -> anyhow::Result<Option<Report>> {
+    let format = if path.is_file() { formats::sniff(path).ok() } else { None };
+    let Some(format) = format.filter(|f| matches!(f, Format::Blzt | Format::Llama2c)) else { return Ok(None) };
+    let model = match formats::open(path) {
+        Err(_) if format == Format::Llama2c && name.ends_with(".bin") => return Ok(None),
+        opened => opened?,
+    };
+    let mut report = Report::new(if format == Format::Blzt { "BLZT checkpoint" } else { "llama2.c model file" });
+    report.fact("integrity", "the size is that of the header");
+    add_spec(&mut report, model.spec(), model.special());
+    report.fact("not_said", json!(format.unsaid()));
+    if format == Format::Blzt {
+        let header = formats::blzt::read_header(path)?;
+        report.fact("step", header.step);
+        report.fact("total_steps", header.total_steps);
+        report.fact("learning_rate", json!(header.learning_rate));
+        report.fact("loss", json!(header.loss));
+        report.fact("adam_updates", header.adam_t);
+    }
+    report.more.push(format!("not said by this format: {}, tokenizer", format.unsaid().join(", ")));
+    Ok(Some(report))
+}
+
+fn add_spec(report: &mut Report, s: &ModelSpec, special: &SpecialIds) {
     let layout = Layout::of(s);
     report.fact("architecture", format!("{:?}", s.family).to_lowercase());
     report.fact("params", layout.len());
     report.fact("flops_per_token", flops_per_token(s, 256.min(s.context)).train);
     report.fact("spec", json!(s));
-    report.fact("bos_id", json!(config.special.bos));
-    report.fact("eos_ids", json!(config.special.eos));
+    report.fact("bos_id", json!(special.bos));
+    report.fact("eos_ids", json!(special.eos));
     let heads = format!("{} heads, {} kv heads of {}", s.heads, s.kv_heads, s.head_dim);
     let tying = if s.tied { "tied" } else { "untied" };
     let mut text = format!(
@@ -59,6 +88,7 @@ fn add_spec(report: &mut Report, found: &Description) {
         (s.o_bias, "bias on o".to_owned()),
         (s.qk_norm, "norms on q and k".to_owned()),
         (s.window.is_some(), format!("sliding window {:?}", s.window.map(|w| w.size))),
+        (!s.no_rope.is_empty(), format!("no rotation in layers {:?}", s.no_rope)),
         (s.residual_scale != 1.0, format!("residual scale {:?}", s.residual_scale)),
     ];
     for (_, extra) in extras.iter().filter(|(there, _)| *there) {

@@ -24,6 +24,8 @@ const OTHERS: &[(&str, &str)] = &[
     ("val-fraction", "0.2"),
     ("val-tokens", "999"),
     ("residual-scale", "0.5"),
+    ("rope-theta", "500000"),
+    ("norm-eps", "0.001"),
     ("out", "runs/x"),
     ("steps", "7"),
     ("tokens", "9k"),

@@ -13,7 +13,7 @@ use crate::rows::{Fill, VocabRows};
 use crate::sequence::Output;
 use crate::source::{Export, Source};
 
-/// The moments of Adam in training, which knew the residual scale as such.
+/// The moments of Adam in training.
 pub struct Adam<'a> {
     /// Updates that they went through.
     pub t: u64,
@@ -21,6 +21,10 @@ pub struct Adam<'a> {
     pub first: &'a Source<'a>,
     /// Means of its square.
     pub second: &'a Source<'a>,
+    /// The sources hold a compact vocabulary: how to expand it. Moments of the other rows are zero.
+    pub rows: Option<VocabRows<'a>>,
+    /// The residual scale beside the weights of training, which is inside the written ones.
+    pub residual_scale: f32,
 }
 
 /// What else is written.
@@ -34,14 +38,14 @@ pub struct WriteOptions<'a> {
     pub learning_rate: f32,
     /// Last loss.
     pub loss: f32,
-    /// The source holds a compact vocabulary: how to expand it. Moments of the other rows are zero.
+    /// The source holds a compact vocabulary: how to expand it.
     pub rows: Option<VocabRows<'a>>,
     /// Moments; zeros without.
     pub adam: Option<Adam<'a>>,
 }
 
 /// Writes the model `full` as a BLZT checkpoint and returns its size in bytes. A residual scale is folded into O and down, for
-/// the file cannot say it, and the moments of both follow.
+/// the file cannot say it.
 ///
 /// # Errors
 /// `Inexpressible` (65) when the format cannot say the model; `Create` (73); `Io` (74).
@@ -49,12 +53,17 @@ pub fn write(path: &Path, full: &ModelSpec, source: &Source, options: &WriteOpti
     expressible(full)?;
     let weights = Export::new(full, source, options.rows)?;
     let zeros = vec![0.0; full.dim];
-    let rows = options.rows.map(|rows| VocabRows { fill: Fill::Row(&zeros), ..rows });
     // a weight that was multiplied by a has a gradient that is divided by a
-    let scaled = |power| ModelSpec { residual_scale: full.residual_scale.powi(power), ..full.clone() };
+    let scaled = |power| {
+        let scale = options.adam.as_ref().map_or(1.0, |adam| adam.residual_scale).powi(power);
+        ModelSpec { residual_scale: scale, ..full.clone() }
+    };
     let specs = [scaled(-1), scaled(-2)];
     let moments = match &options.adam {
-        Some(adam) => Some([Export::new(&specs[0], adam.first, rows)?, Export::new(&specs[1], adam.second, rows)?]),
+        Some(adam) => {
+            let rows = adam.rows.map(|rows| VocabRows { fill: Fill::Row(&zeros), ..rows });
+            Some([Export::new(&specs[0], adam.first, rows)?, Export::new(&specs[1], adam.second, rows)?])
+        }
         None => None,
     };
     let mut written = 0;
