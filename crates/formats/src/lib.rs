@@ -6,6 +6,7 @@
 //! A reader of a format ends in a [`Model`], which knows the shape of the model and where each weight lies; a writer asks a
 //! [`Source`] for rows.
 
+pub mod adapter;
 mod blocks;
 pub mod blzt;
 mod dtype;

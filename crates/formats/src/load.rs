@@ -92,7 +92,13 @@ impl Model {
         if out.len() != rows.len() * self.row_bytes(info) {
             return Err(no_rows(id, &rows));
         }
-        self.fill_rows(info, rows.start, out)
+        if self.factors(info.id).is_none() {
+            return self.fill_rows(info, rows.start, out);
+        }
+        let mut values = vec![0.0; rows.len() * info.shape[1]];
+        self.decode_rows(info, rows, &mut values, &mut Vec::new())?;
+        out.as_chunks_mut::<4>().0.iter_mut().zip(&values).for_each(|(o, v)| *o = v.to_le_bytes());
+        Ok(())
     }
 
     fn rows_of(&self, id: TensorId, rows: &Range<usize>) -> Result<&TensorInfo, FormatError> {
@@ -101,8 +107,13 @@ impl Model {
         info.ok_or_else(|| no_rows(id, rows))
     }
 
-    /// Bytes of one row of `info`, whose encoding [`Model::new`] found to fit.
+    /// Bytes of one row of `info` in its [`Model::encoding`], which [`Model::new`] found to fit.
     fn row_bytes(&self, info: &TensorInfo) -> usize {
+        self.encoding(info.id).and_then(|e| e.bytes_of(info.shape[1])).unwrap_or(0)
+    }
+
+    /// The same as they lie in the file.
+    fn stored_bytes(&self, info: &TensorInfo) -> usize {
         self.places.get(&info.id).and_then(|p| p.encoding.bytes_of(info.shape[1])).unwrap_or(0)
     }
 
@@ -131,12 +142,16 @@ impl Model {
         bytes: &mut Vec<u8>,
     ) -> Result<(), FormatError> {
         let Some(place) = self.places.get(&info.id) else { return Err(no_rows(info.id, &rows)) };
-        let (cols, row_bytes) = (info.shape[1], self.row_bytes(info));
+        let (cols, row_bytes) = (info.shape[1], self.stored_bytes(info));
         let step = (PIECE / row_bytes.max(1)).max(1);
         for (i, piece) in out.chunks_mut(step * cols).enumerate() {
             bytes.resize(piece.len() / cols * row_bytes, 0);
             self.fill_rows(info, rows.start + i * step, bytes)?;
             place.encoding.decode(bytes, piece);
+            if let Some(factors) = self.factors(info.id) {
+                let first = rows.start + i * step;
+                factors.add(first..first + piece.len() / cols, piece);
+            }
         }
         Ok(())
     }

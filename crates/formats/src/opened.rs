@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use model::{Layout, ModelSpec, Role, TensorId, TensorInfo};
 
+use crate::adapter::{Adapter, Factors};
 use crate::encoding::Encoding;
 use crate::error::FormatError;
 use crate::place::DataFile;
@@ -130,6 +131,7 @@ pub struct Model {
     layout: Layout,
     pub(crate) files: Vec<DataFile>,
     pub(crate) places: HashMap<TensorId, Place>,
+    pub(crate) adapter: Option<Adapter>,
 }
 
 /// What a reader of a format found.
@@ -204,7 +206,7 @@ impl Model {
                 return Err(bad(&found, format!("{rows} rows of {cols} in whole blocks inside the file")));
             }
         }
-        Ok(Model { path, format, spec, special, layout, files, places })
+        Ok(Model { path, format, spec, special, layout, files, places, adapter: None })
     }
 
     /// The same with what its file does not say.
@@ -255,9 +257,30 @@ impl Model {
         &self.path
     }
 
-    /// How the weight `id` is stored; `None` when the model has no such weight.
+    /// How the weight `id` is stored; `None` when the model has no such weight. One that an adapter changes is f32.
     pub fn encoding(&self, id: TensorId) -> Option<Encoding> {
-        self.places.get(&id).map(|p| p.encoding)
+        let stored = self.places.get(&id).map(|p| p.encoding);
+        stored.map(|stored| if self.factors(id).is_some() { Encoding::F32 } else { stored })
+    }
+
+    /// The model with `adapter` merged into it, once, whenever a weight is read: `W + scale B A` in f32.
+    ///
+    /// # Errors
+    /// `Bad` when a matrix of the adapter is not one of the model; `Inexpressible` when there is an adapter in it already.
+    pub fn merged(mut self, adapter: Adapter) -> Result<Model, FormatError> {
+        if let Some(other) = &self.adapter {
+            let found = adapter.path.display().to_string();
+            let why = format!("{} is in the model already; write the merged model first", other.path.display());
+            return Err(FormatError::inexpressible("adapter", found, why));
+        }
+        adapter.fits(&self.layout)?;
+        self.adapter = Some(adapter);
+        Ok(self)
+    }
+
+    /// What an adapter adds to the weight `id`.
+    pub(crate) fn factors(&self, id: TensorId) -> Option<&Factors> {
+        self.adapter.as_ref().and_then(|a| a.targets.get(&id))
     }
 }
 
