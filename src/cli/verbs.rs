@@ -12,7 +12,7 @@ pub struct MachineArgs {
     /// Worker threads [default: all]
     #[arg(long, value_name = "N", env = "AUTOANE_THREADS", value_parser = threads)]
     pub threads: Option<usize>,
-    /// Instruction set of the kernels: auto, scalar, avx2, avx512, neon, accelerate
+    /// Instruction set of the kernels: auto, scalar, avx2, avx512, amx, neon, accelerate
     #[arg(long, value_name = "NAME", env = "AUTOANE_ISA", default_value = "auto", hide_possible_values = true, value_parser = clap::builder::PossibleValuesParser::new(crate::config::IsaChoice::NAMES))]
     pub isa: String,
 }

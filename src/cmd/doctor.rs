@@ -75,8 +75,7 @@ fn heat(thermal: meter::Thermal) -> String {
 }
 
 fn available_isas() -> Vec<&'static str> {
-    let all = [Isa::Accelerate, Isa::Avx512, Isa::Avx2, Isa::Neon, Isa::Scalar];
-    all.into_iter().filter(|isa| isa.is_available()).map(Isa::name).collect()
+    Isa::available().map(Isa::name).collect()
 }
 
 /// Features of the processor that numerical code cares about.
@@ -93,6 +92,7 @@ fn features() -> Vec<&'static str> {
         ("avx512vl", is_x86_feature_detected!("avx512vl")),
         ("avx512bf16", is_x86_feature_detected!("avx512bf16")),
         ("avx512fp16", is_x86_feature_detected!("avx512fp16")),
+        ("amx-bf16", Isa::Amx.is_available()),
     ];
     #[cfg(target_arch = "aarch64")]
     let all = [

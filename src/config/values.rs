@@ -123,6 +123,7 @@ choice! {
         Avx2 = "avx2",
         /// AVX-512.
         Avx512 = "avx512",
+        Amx = "amx",
         /// Arm NEON.
         Neon = "neon",
         /// Apple's Accelerate for large products.

@@ -9,7 +9,7 @@ use model::ModelSpec;
 use crate::{Options, Shape};
 
 /// Floats of logits that the classifier works on at a time.
-const LOGITS: usize = 8 << 20;
+const LOGITS: usize = 12 << 20;
 
 /// Lengths in floats. Legend: n tokens of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -22,6 +22,8 @@ mod pack;
 #[cfg(target_os = "macos")]
 mod accelerate;
 #[cfg(target_arch = "x86_64")]
+pub(crate) mod amx;
+#[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
@@ -76,13 +78,35 @@ fn check_extent(name: &str, len: usize, rows: usize, cols: usize, stride: usize)
     }
 }
 
+#[cfg(target_arch = "x86_64")]
+const TILE_BYTES_MAX: usize = amx::BUFFER_BYTES_MAX;
+#[cfg(not(target_arch = "x86_64"))]
+const TILE_BYTES_MAX: usize = 0;
+
 /// The processor: its threads, its instruction set, and the buffers that operands are packed into.
 ///
 /// Buffers grow to what a product needs and are kept, so equal calls allocate once.
 pub struct Cpu {
     pool: Pool,
     isa: Isa,
-    buffers: Mutex<drive::Buffers>,
+    buffers: Mutex<Buffers>,
+}
+
+/// What operands are packed into.
+#[derive(Default)]
+struct Buffers {
+    vectors: drive::Buffers,
+    #[cfg(target_arch = "x86_64")]
+    tiles: amx::Buffers,
+}
+
+impl Buffers {
+    fn bytes(&self) -> usize {
+        #[cfg(target_arch = "x86_64")]
+        return self.vectors.bytes() + self.tiles.bytes();
+        #[cfg(not(target_arch = "x86_64"))]
+        self.vectors.bytes()
+    }
 }
 
 impl Cpu {
@@ -113,7 +137,7 @@ impl Cpu {
     }
 
     /// Upper bound of [`Cpu::pack_bytes`].
-    pub const PACK_BYTES_MAX: usize = drive::BUFFER_BYTES_MAX;
+    pub const PACK_BYTES_MAX: usize = drive::BUFFER_BYTES_MAX + TILE_BYTES_MAX;
 
     /// c = a x b, or c += a x b when `accumulate`: [m, k] x [k, n] -> [m, n], c row-major with rows `c_stride` apart.
     ///
@@ -143,7 +167,11 @@ impl Cpu {
             return gemv::gemv(&self.pool, self.isa, c, c_stride, a, b, accumulate);
         }
         let mut buffers = self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
-        drive::gemm(&self.pool, self.isa.micro(), &mut buffers, c, c_stride, a, b, accumulate);
+        #[cfg(target_arch = "x86_64")]
+        if self.isa == Isa::Amx && amx::pays(a.rows, b.cols, a.cols) {
+            return amx::gemm(&self.pool, &mut buffers.tiles, c, c_stride, a, b, accumulate);
+        }
+        drive::gemm(&self.pool, self.isa.micro(), &mut buffers.vectors, c, c_stride, a, b, accumulate);
     }
 }
 

@@ -34,7 +34,7 @@ macro_rules! multiversion {
                 }
                 match isa {
                     // SAFETY: an `Isa` is only made where the processor has the instructions it names.
-                    $crate::Isa::Avx512 => unsafe { avx512($($arg),*) },
+                    $crate::Isa::Avx512 | $crate::Isa::Amx => unsafe { avx512($($arg),*) },
                     // SAFETY: as above.
                     $crate::Isa::Avx2 => unsafe { avx2($($arg),*) },
                     _ => body::<false>($($arg),*),

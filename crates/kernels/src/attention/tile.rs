@@ -32,7 +32,7 @@ pub(super) fn tile(
     accumulate: bool,
 ) {
     #[cfg(target_arch = "x86_64")]
-    if isa == Isa::Avx512 {
+    if matches!(isa, Isa::Avx512 | Isa::Amx) {
         return avx512::tile(c, ldc, a, b, ldb, m, n, k, accumulate);
     }
     narrow(isa, c, ldc, a, b, ldb, m, n, k, accumulate);

@@ -8,6 +8,8 @@ use crate::gemm::Isa;
 /// Chains and their width in floats: (chains, width).
 fn shape(isa: Isa) -> (usize, usize) {
     match isa {
+        // of a block of c: see `amx::peak`
+        Isa::Amx => (1024, 1),
         Isa::Avx512 => (16, 16),
         Isa::Avx2 => (12, 8),
         Isa::Neon | Isa::Accelerate => (24, 4),
@@ -25,6 +27,8 @@ pub(super) fn flops(isa: Isa, steps: usize) -> f64 {
 pub(super) fn chains(isa: Isa, steps: usize) -> f32 {
     // SAFETY: an `Isa` that a `Cpu` holds is available.
     match isa {
+        #[cfg(target_arch = "x86_64")]
+        Isa::Amx => crate::gemm::amx::peak(steps),
         #[cfg(target_arch = "x86_64")]
         Isa::Avx512 => unsafe { x86::avx512(steps) },
         #[cfg(target_arch = "x86_64")]

@@ -185,7 +185,7 @@ unsafe fn pack(source: *const f32, stride: usize, cols: usize, depth: usize, tar
 /// Transposes 16 x 16.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn transpose(r: [__m512; 16]) -> [__m512; 16] {
+pub(super) fn transpose(r: [__m512; 16]) -> [__m512; 16] {
     let q: [[__m512; 4]; 4] = [0, 4, 8, 12].map(|i| quads([r[i], r[i + 1], r[i + 2], r[i + 3]]));
     let mut out = r;
     for j in 0..4 {

@@ -36,7 +36,7 @@ pub(super) fn gemv(pool: &Pool, isa: Isa, c: &mut [f32], c_stride: usize, a: Mat
         // SAFETY: `Cpu` only holds an instruction set that is available.
         match isa {
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => unsafe { avx512(&gemv, start, end) },
+            Isa::Avx512 | Isa::Amx => unsafe { avx512(&gemv, start, end) },
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => unsafe { avx2(&gemv, start, end) },
             Isa::Neon | Isa::Accelerate => gemv.columns::<true>(start, end),

@@ -12,6 +12,8 @@ pub enum Isa {
     Avx2,
     /// x86-64 with AVX-512 F.
     Avx512,
+    /// The same, and bfloat16 tiles for large products (f32 in three parts, see `gemm/amx.rs`).
+    Amx,
     /// 64-bit ARM.
     Neon,
     /// Apple's Accelerate for large products, NEON for small ones.
@@ -29,14 +31,19 @@ pub struct UnknownIsa {
 }
 
 impl Isa {
-    const ALL: [Isa; 5] = [Isa::Accelerate, Isa::Avx512, Isa::Avx2, Isa::Neon, Isa::Scalar];
+    const ALL: [Isa; 6] = [Isa::Accelerate, Isa::Amx, Isa::Avx512, Isa::Avx2, Isa::Neon, Isa::Scalar];
+
+    /// The sets of this machine, fastest first.
+    pub fn available() -> impl Iterator<Item = Isa> {
+        Self::ALL.into_iter().filter(|isa| isa.is_available())
+    }
 
     /// The fastest one of this machine.
     pub fn best() -> Isa {
-        Self::ALL.into_iter().find(|isa| isa.is_available()).unwrap_or(Isa::Scalar)
+        Self::available().next().unwrap_or(Isa::Scalar)
     }
 
-    /// The one called `name` (`scalar`, `avx2`, `avx512`, `neon`, `accelerate`), the best one for `None` or `auto`.
+    /// The one called `name` (`scalar`, `avx2`, `avx512`, `amx`, `neon`, `accelerate`), the best one for `None` or `auto`.
     ///
     /// # Errors
     /// [`UnknownIsa`] when there is no such set or this machine lacks it.
@@ -44,10 +51,9 @@ impl Isa {
         let Some(name) = name.filter(|name| !name.is_empty() && *name != "auto") else {
             return Ok(Self::best());
         };
-        let available = || Self::ALL.into_iter().filter(|isa| isa.is_available());
-        available()
+        Self::available()
             .find(|isa| isa.name() == name)
-            .ok_or_else(|| UnknownIsa { name: name.to_owned(), available: available().map(Isa::name).collect() })
+            .ok_or_else(|| UnknownIsa { name: name.to_owned(), available: Self::available().map(Isa::name).collect() })
     }
 
     /// The name that [`Isa::detect`] takes.
@@ -56,6 +62,7 @@ impl Isa {
             Isa::Scalar => "scalar",
             Isa::Avx2 => "avx2",
             Isa::Avx512 => "avx512",
+            Isa::Amx => "amx",
             Isa::Neon => "neon",
             Isa::Accelerate => "accelerate",
         }
@@ -69,6 +76,8 @@ impl Isa {
             Isa::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => is_x86_feature_detected!("avx512f") && Isa::Avx2.is_available(),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Amx => Isa::Avx512.is_available() && super::amx::is_available(),
             #[cfg(target_arch = "aarch64")]
             Isa::Neon => true,
             #[cfg(target_os = "macos")]
@@ -83,7 +92,7 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => &super::avx2::MICRO,
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => &super::avx512::MICRO,
+            Isa::Avx512 | Isa::Amx => &super::avx512::MICRO,
             #[cfg(target_arch = "aarch64")]
             Isa::Neon | Isa::Accelerate => &super::neon::MICRO,
             _ => &scalar::MICRO,

@@ -2,8 +2,7 @@
 use super::*;
 
 fn isas() -> Vec<Isa> {
-    let all = [Isa::Scalar, Isa::Avx2, Isa::Avx512, Isa::Neon, Isa::Accelerate];
-    all.into_iter().filter(|isa| isa.is_available()).collect()
+    Isa::available().collect()
 }
 
 /// Values that differ everywhere, of both signs, about 1 in size.
@@ -176,4 +175,50 @@ fn names_of_instruction_sets() {
     }
     let error = Isa::detect(Some("mmx")).unwrap_err();
     assert!(error.to_string().contains("\"mmx\"") && error.to_string().contains("scalar"), "{error}");
+}
+
+/// Root mean square of the errors, in units of the sum of the magnitudes of the terms.
+fn rms_error(cpu: &Cpu, a: &[f32], b: &[f32], (m, n, k): (usize, usize, usize)) -> f64 {
+    let mut c = vec![0.0; m * n];
+    cpu.gemm(&mut c, n, MatRef::new(a, m, k), MatRef::new(b, n, k).t(), false);
+    let error = |(at, &got): (usize, &f32)| {
+        let terms = (0..k).map(|p| f64::from(a[at / n * k + p]) * f64::from(b[at % n * k + p]));
+        let (sum, size) = terms.fold((0.0, 0.0), |(sum, size), x| (sum + x, size + x.abs()));
+        ((f64::from(got) - sum) / size).powi(2)
+    };
+    (c.iter().enumerate().map(error).sum::<f64>() / (m * n) as f64).sqrt()
+}
+
+#[test]
+fn tiles_of_bfloat16_are_as_exact_as_multiply_adds() {
+    if !Isa::Amx.is_available() {
+        eprintln!("SKIPPED: exactness of AMX products: this machine has no bfloat16 tiles");
+        return;
+    }
+    let (amx, avx512) = (Cpu::with_isa(2, Isa::Amx), Cpu::with_isa(2, Isa::Avx512));
+    for k in [64, 512, 4096] {
+        let (m, n) = (48, 80);
+        let mut a = values(m * k, 1);
+        // magnitudes over twelve decades: a lost plane would show at once
+        a.iter_mut().enumerate().for_each(|(i, x)| *x *= 10f32.powi((i / 7 % 13) as i32 - 6));
+        let b = values(n * k, 2);
+        let [tiles, chains] = [&amx, &avx512].map(|cpu| rms_error(cpu, &a, &b, (m, n, k)));
+        assert!(tiles <= 2.0 * chains, "k = {k}: {tiles:.2e} of the terms, multiply-adds {chains:.2e}");
+        println!("k = {k}: tiles {tiles:.2e}, multiply-adds {chains:.2e}");
+    }
+}
+
+#[test]
+fn a_value_that_is_not_finite_stays_so() {
+    for isa in isas() {
+        let cpu = Cpu::with_isa(2, isa);
+        for bad in [f32::NAN, f32::INFINITY] {
+            let (mut a, b, mut c) = (values(64 * 512, 1), values(512 * 64, 2), vec![0.0; 64 * 64]);
+            a[5 * 512 + 17] = bad;
+            cpu.gemm(&mut c, 64, MatRef::new(&a, 64, 512), MatRef::new(&b, 512, 64), false);
+            for (at, x) in c.iter().enumerate() {
+                assert_eq!(x.is_finite(), at / 64 != 5, "{} {bad} at {at}: {x}", isa.name());
+            }
+        }
+    }
 }

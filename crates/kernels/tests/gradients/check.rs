@@ -59,7 +59,6 @@ pub fn added(start: &[f32], step: &[f64], accumulate: bool) -> Vec<f64> {
 /// # Panics
 /// When they depend on the number of threads.
 pub fn on_every_cpu(kernel: impl Fn(&Cpu) -> Vec<Vec<f32>>) -> Vec<(Isa, Vec<Vec<f32>>)> {
-    let isas = [Isa::Scalar, Isa::Avx2, Isa::Avx512, Isa::Neon, Isa::Accelerate];
     let run = |isa: Isa| {
         let one = kernel(&Cpu::with_isa(1, isa));
         for threads in [2, 3] {
@@ -68,7 +67,7 @@ pub fn on_every_cpu(kernel: impl Fn(&Cpu) -> Vec<Vec<f32>>) -> Vec<(Isa, Vec<Vec
         }
         (isa, one)
     };
-    isas.into_iter().filter(|isa| isa.is_available()).map(run).collect()
+    Isa::available().map(run).collect()
 }
 
 fn bits(arrays: &[Vec<f32>]) -> Vec<Vec<u32>> {
