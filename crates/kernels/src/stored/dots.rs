@@ -58,7 +58,7 @@ impl Output {
 /// `y` has as many columns as `range` has rows, and no other task touches them.
 pub(super) unsafe fn rows(isa: Isa, w: &Matrix<'_>, range: Range<usize>, inputs: &Inputs<'_>, y: Output) {
     #[cfg(target_arch = "x86_64")]
-    if isa == Isa::Avx512 && super::avx512::takes(w) {
+    if matches!(isa, Isa::Avx512 | Isa::Amx) && super::avx512::takes(w) {
         // SAFETY: the caller's promise, and `Cpu` only holds an instruction set that is available.
         return unsafe { super::avx512::rows(w, range, inputs, y) };
     }

@@ -5,8 +5,6 @@ use super::decode::f16_to_f32;
 use super::*;
 use crate::{Cpu, Isa};
 
-const ISAS: [Isa; 4] = [Isa::Scalar, Isa::Avx2, Isa::Avx512, Isa::Neon];
-
 fn values(n: usize, seed: u64) -> Vec<f32> {
     let mut x = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = || {
@@ -94,7 +92,7 @@ fn check(stored: Stored, m: usize, rows: usize, cols: usize) {
     let x = values(m * cols, 11);
     let few = m <= ROWS_MAX;
     let seen = if stored == Stored::Q8_0 && few { rounded(&x) } else { x.iter().map(|&x| f64::from(x)).collect() };
-    for isa in ISAS.into_iter().filter(|isa| isa.is_available()) {
+    for isa in Isa::available() {
         let run = |threads| {
             let (cpu, n) = (Cpu::with_isa(threads, isa), rows + 3);
             let mut y = vec![f32::NAN; m * n];
