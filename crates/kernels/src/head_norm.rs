@@ -2,7 +2,7 @@
 //! Legend: n tokens, h heads, hd head width; `x[n, stride]`, heads from column `first` on.
 
 use crate::Cpu;
-use crate::math::dot;
+use crate::math::{dot, dot3};
 use crate::rmsnorm::sum_partials;
 use crate::simd::multiversion;
 
@@ -80,12 +80,10 @@ multiversion! {
     fn backward_row(g: &mut [f32], dw: &mut [f32], x: &[f32], r: &[f32], w: &[f32]) {
         let hd = w.len();
         for ((g, x), r) in g.chunks_exact_mut(hd).zip(x.chunks_exact(hd)).zip(r) {
-            let mut sum = 0.0;
+            let c = dot3::<FMA>(w, g, x) / hd as f32 * r * r;
             for i in 0..hd {
-                sum += w[i] * g[i] * x[i];
                 dw[i] += g[i] * x[i] * r;
             }
-            let c = sum / hd as f32 * r * r;
             for i in 0..hd {
                 g[i] = r * (w[i] * g[i] - x[i] * c);
             }

@@ -71,6 +71,22 @@ pub(crate) fn dot<const FMA: bool>(a: &[f32], b: &[f32]) -> f32 {
     sum_lanes(acc)
 }
 
+/// `sum a b c` over 16 lanes.
+#[inline(always)]
+pub(crate) fn dot3<const FMA: bool>(a: &[f32], b: &[f32], c: &[f32]) -> f32 {
+    let mut acc = [0.0f32; LANES];
+    let ((ac, at), (bc, bt), (cc, ct)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>(), c.as_chunks::<LANES>());
+    for ((x, y), z) in ac.iter().zip(bc).zip(cc) {
+        for l in 0..LANES {
+            acc[l] = crate::simd::madd::<FMA>(x[l] * y[l], z[l], acc[l]);
+        }
+    }
+    for (l, ((x, y), z)) in at.iter().zip(bt).zip(ct).enumerate() {
+        acc[l] = crate::simd::madd::<FMA>(x * y, *z, acc[l]);
+    }
+    sum_lanes(acc)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,8 +4,8 @@
 //! Legend: n rows (tokens, or heads of tokens), d width.
 
 use crate::Cpu;
-use crate::math::{dot, sum_lanes};
-use crate::simd::{LANES, multiversion};
+use crate::math::{dot, dot3};
+use crate::simd::multiversion;
 
 /// Rows a task takes: enough work to be worth claiming, the same for every thread count.
 const ROWS: usize = 16;
@@ -140,20 +140,4 @@ multiversion! {
             }
         }
     }
-}
-
-/// `sum a b c` over 16 lanes.
-#[inline(always)]
-fn dot3<const FMA: bool>(a: &[f32], b: &[f32], c: &[f32]) -> f32 {
-    let mut acc = [0.0f32; LANES];
-    let ((ac, at), (bc, bt), (cc, ct)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>(), c.as_chunks::<LANES>());
-    for ((x, y), z) in ac.iter().zip(bc).zip(cc) {
-        for l in 0..LANES {
-            acc[l] = crate::simd::madd::<FMA>(x[l] * y[l], z[l], acc[l]);
-        }
-    }
-    for (l, ((x, y), z)) in at.iter().zip(bt).zip(ct).enumerate() {
-        acc[l] = crate::simd::madd::<FMA>(x * y, *z, acc[l]);
-    }
-    sum_lanes(acc)
 }

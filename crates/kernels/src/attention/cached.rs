@@ -8,8 +8,9 @@ use crate::Cpu;
 use crate::pool::Shareable;
 use crate::simd::LANES;
 
+use super::forward::softmax_row;
 use super::tile::{Strided, tile};
-use super::{Columns, QUERIES, softmax_row};
+use super::{Columns, QUERIES};
 
 /// Fewer new numbers than this are stored by the calling thread: waking the others would take longer.
 const ALONE: usize = 16 << 10;

@@ -2,6 +2,8 @@
 //! 8 x 32).
 
 #[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
 
 use crate::Isa;
@@ -15,6 +17,18 @@ pub(super) struct Strided<'a> {
     pub row: usize,
     /// Distance between columns; one of the two is 1.
     pub col: usize,
+}
+
+/// What is fixed over the blocks of one product.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy)]
+struct Product {
+    ldc: usize,
+    a_row: usize,
+    a_col: usize,
+    ldb: usize,
+    k: usize,
+    accumulate: bool,
 }
 
 /// `c` has rows `ldc` apart, `b` rows `ldb` apart.
@@ -31,9 +45,19 @@ pub(super) fn tile(
     k: usize,
     accumulate: bool,
 ) {
+    if m == 0 || n == 0 || k == 0 {
+        return;
+    }
+    assert!(c.len() >= (m - 1) * ldc + n && b.len() >= (k - 1) * ldb + n, "tile: short matrix");
+    assert!(a.data.len() > (m - 1) * a.row + (k - 1) * a.col, "tile: short left matrix");
     #[cfg(target_arch = "x86_64")]
-    if matches!(isa, Isa::Avx512 | Isa::Amx) {
-        return avx512::tile(c, ldc, a, b, ldb, m, n, k, accumulate);
+    {
+        let product = Product { ldc, a_row: a.row, a_col: a.col, ldb, k, accumulate };
+        match isa {
+            Isa::Avx512 | Isa::Amx => return avx512::tile(product, c, a, b, m, n),
+            Isa::Avx2 => return avx2::tile(product, c, a, b, m, n),
+            _ => {}
+        }
     }
     narrow(isa, c, ldc, a, b, ldb, m, n, k, accumulate);
 }

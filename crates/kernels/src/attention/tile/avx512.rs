@@ -5,39 +5,11 @@
 
 use std::arch::x86_64::*;
 
-use super::Strided;
-
-/// What is fixed over the blocks of one product.
-#[derive(Clone, Copy)]
-struct Product {
-    ldc: usize,
-    a_row: usize,
-    a_col: usize,
-    ldb: usize,
-    k: usize,
-    accumulate: bool,
-}
+use super::{Product, Strided};
 
 /// As [`super::tile`]; only where there is AVX-512.
-#[allow(clippy::too_many_arguments)]
-pub(super) fn tile(
-    c: &mut [f32],
-    ldc: usize,
-    a: Strided<'_>,
-    b: &[f32],
-    ldb: usize,
-    m: usize,
-    n: usize,
-    k: usize,
-    accumulate: bool,
-) {
-    if m == 0 || n == 0 || k == 0 {
-        return;
-    }
-    assert!(c.len() >= (m - 1) * ldc + n && b.len() >= (k - 1) * ldb + n, "tile: short matrix");
-    assert!(a.data.len() > (m - 1) * a.row + (k - 1) * a.col, "tile: short left matrix");
-    let product = Product { ldc, a_row: a.row, a_col: a.col, ldb, k, accumulate };
-    // SAFETY: the matrices hold their shapes, as asserted, and an `Isa` is only made where it is available.
+pub(super) fn tile(product: Product, c: &mut [f32], a: Strided<'_>, b: &[f32], m: usize, n: usize) {
+    // SAFETY: the matrices hold their shapes, which `tile` asserted, and an `Isa` is only made where it is available.
     unsafe { product.run(c.as_mut_ptr(), a.data.as_ptr(), b.as_ptr(), m, n) }
 }
 
