@@ -1,5 +1,6 @@
 //! Configuration -> trainer: which data, which model, and the parts joined.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use data::{Dataset, DatasetOptions, Loader, LoaderOptions, Tokenizer, VocabMap};
 use engine::{CpuEngine, Options, Shape};
 use formats::{Assumed, Format, SpecialIds, blzt, hf};
 use kernels::{Cpu, Isa};
-use model::{Layout, ModelSpec};
+use model::{Layout, ModelSpec, TensorId};
 use train::budget::Limits;
 use train::optimizer::{AdamWConfig, Optimizer, OptimizerConfig};
 use train::schedule::{self, Schedule};
@@ -259,14 +260,23 @@ pub fn initial_params(wired: &Wired, layout: &Layout, seed: u64) -> anyhow::Resu
 /// # Errors
 /// Those of the base's file.
 fn optimizer_of(config: &TrainConfig, wired: &Wired, layout: &Layout, out: Out) -> anyhow::Result<Optimizer> {
-    let mut made = Optimizer::new(optimizer(config), layout, config.weight_decay);
+    let idle = idle_rows(wired, layout);
+    let mut made = Optimizer::sparing(optimizer(config), layout, config.weight_decay, &idle);
     let base = wired.base.as_ref().filter(|base| base.format() == Format::Blzt);
     let Some(base) = base.filter(|_| config.optimizer == OptimizerKind::Adamw) else { return Ok(made) };
     let Some(moments) = blzt::moments(base.path())? else { return Ok(made) };
     out.say(format!("going on with the moments of AdamW in {}, after {} updates", base.path().display(), moments.t));
     made.load_state(moments.t, |name, values| {
         let file = if name == "exp_avg" { &moments.first } else { &moments.second };
-        values.copy_from_slice(&load_base(file, wired, layout)?);
+        // the state of AdamW is that of every weight in order, without the idle ones
+        let all = load_base(file, wired, layout)?;
+        let (starts, ends) = (idle.iter().map(|r| r.end), idle.iter().map(|r| r.start));
+        let live = std::iter::once(0).chain(starts).zip(ends.chain([all.len()]));
+        let mut at = 0;
+        for (start, end) in live {
+            values[at..at + end - start].copy_from_slice(&all[start..end]);
+            at += end - start;
+        }
         anyhow::Ok(())
     })?;
     Ok(made)
@@ -276,6 +286,22 @@ fn optimizer_of(config: &TrainConfig, wired: &Wired, layout: &Layout, out: Out) 
 fn load_base(base: &formats::Model, wired: &Wired, layout: &Layout) -> anyhow::Result<Vec<f32>> {
     let ids = &wired.data.vocab().full_of;
     if ids.len() < base.spec().vocab { Ok(base.load_rows(layout, ids)?) } else { Ok(base.load(layout)?) }
+}
+
+/// Rows of the embedding whose ids never occur, as ranges of the flat array. The classifier pushes against every id, so that
+/// rows of a tied model are never idle.
+fn idle_rows(wired: &Wired, layout: &Layout) -> Vec<Range<usize>> {
+    let (table, d) = (layout.range(TensorId::Embed), wired.spec.dim);
+    let mut idle: Vec<Range<usize>> = Vec::new();
+    let counts = wired.data.vocab().counts.iter().enumerate();
+    for (row, _) in counts.filter(|(_, n)| **n == 0 && !wired.spec.tied) {
+        let start = table.start + row * d;
+        match idle.last_mut() {
+            Some(last) if last.end == start => last.end += d,
+            _ => idle.push(start..start + d),
+        }
+    }
+    idle
 }
 
 /// Everything joined.

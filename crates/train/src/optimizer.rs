@@ -2,16 +2,21 @@
 //!
 //! All of them decay weights the decoupled way, `w *= 1 - lr * weight_decay`, and only where [`Role::decays`] says so.
 //! State arrays are sized by what is needed, nothing is allocated in a step, and the bits do not depend on threads.
+//! Weights that are idle (rows of ids that never occur, which no gradient reaches) have no state and do not decay.
 
 mod adamw;
 mod muon;
+mod plan;
 mod sgd;
+
+use std::ops::Range;
 
 use kernels::gemm::Cpu;
 use model::{Layout, Role, TensorInfo};
 use serde::{Deserialize, Serialize};
 
 use crate::Gradient;
+use plan::Plan;
 
 /// Constants of AdamW.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -120,14 +125,21 @@ pub struct Optimizer {
 impl Optimizer {
     /// An optimizer with zero state for weights that lie as `layout` says.
     pub fn new(config: OptimizerConfig, layout: &Layout, weight_decay: f32) -> Optimizer {
-        let all = layout.tensors();
+        Optimizer::sparing(config, layout, weight_decay, &[])
+    }
+
+    /// As [`Optimizer::new`]; the weights in `idle`, increasing ranges of embedding rows, are never touched.
+    pub fn sparing(config: OptimizerConfig, layout: &Layout, weight_decay: f32, idle: &[Range<usize>]) -> Optimizer {
+        let all = layout.tensors().iter();
         let rule = match config {
-            OptimizerConfig::AdamW(c) => Rule::AdamW(adamw::AdamW::new(c, all.iter())),
+            OptimizerConfig::AdamW(c) => Rule::AdamW(adamw::AdamW::new(c, Plan::of(all, idle, 2))),
             OptimizerConfig::Muon { momentum, ns_steps, nesterov, adam } => Rule::Muon(
                 muon::Muon::new(momentum, ns_steps, nesterov, layout),
-                adamw::AdamW::new(adam, all.iter().filter(|t| !takes_muon(t))),
+                adamw::AdamW::new(adam, Plan::of(all.filter(|t| !takes_muon(t)), idle, 2)),
             ),
-            OptimizerConfig::Sgd { momentum } => Rule::Sgd(sgd::Sgd::new(momentum, layout)),
+            OptimizerConfig::Sgd { momentum } => {
+                Rule::Sgd(sgd::Sgd::new(momentum, Plan::of(all, idle, usize::from(momentum != 0.0))))
+            }
         };
         Optimizer { rule, weight_decay: f64::from(weight_decay), t: 0 }
     }
@@ -185,29 +197,6 @@ impl Optimizer {
             Rule::Sgd(sgd) => sgd.visit_mut(&mut load),
         }
     }
-}
-
-/// Neighbouring weights that are treated alike.
-struct Segment {
-    params: std::ops::Range<usize>,
-    /// Where their state begins.
-    state: usize,
-    decays: bool,
-}
-
-/// Merges neighbours of equal treatment; states follow each other without gaps. Returns the length of the state too.
-fn segments<'a>(tensors: impl Iterator<Item = &'a TensorInfo>) -> (Vec<Segment>, usize) {
-    let mut all: Vec<Segment> = Vec::new();
-    let mut len = 0;
-    for tensor in tensors {
-        let decays = tensor.role.decays();
-        match all.last_mut() {
-            Some(last) if last.params.end == tensor.range.start && last.decays == decays => last.params.end = tensor.range.end,
-            _ => all.push(Segment { params: tensor.range.clone(), state: len, decays }),
-        }
-        len += tensor.range.len();
-    }
-    (all, len)
 }
 
 #[cfg(test)]

@@ -73,4 +73,27 @@ impl Pool {
         // SAFETY: as in `chunks_mut`.
         self.run(a.count(), &|i| unsafe { f(i, a.part(i), b.part(i), c.part(i)) });
     }
+
+    /// Calls `f(i, a_i, b_i, c_i)` for parts of unequal lengths: part `i` of slice `k` is `bounds[i][k]..bounds[i + 1][k]`.
+    ///
+    /// # Panics
+    /// When the bounds of a slice fall or pass its end, or a call of `f` panics.
+    pub fn ragged_mut3<T: Send>(
+        &self,
+        bounds: &[[usize; 3]],
+        slices: [&mut [T]; 3],
+        f: impl Fn(usize, &mut [T], &mut [T], &mut [T]) + Sync,
+    ) {
+        assert!(bounds.windows(2).all(|w| (0..3).all(|k| w[0][k] <= w[1][k])), "bounds fall");
+        let fits = |last: &[usize; 3]| last.iter().zip(&slices).all(|(end, slice)| *end <= slice.len());
+        assert!(bounds.last().is_none_or(fits), "bounds pass the end");
+        let data = slices.map(|slice| Shareable::new(slice.as_mut_ptr()));
+        let part = |i: usize, k: usize| {
+            let (start, end) = (bounds[i][k], bounds[i + 1][k]);
+            // SAFETY: the bounds rise within the slice, so parts of different indices do not overlap; each task index is run
+            // once, and the slices stay borrowed until the run ends.
+            unsafe { std::slice::from_raw_parts_mut(data[k].get().add(start), end - start) }
+        };
+        self.run(bounds.len().saturating_sub(1), &|i| f(i, part(i, 0), part(i, 1), part(i, 2)));
+    }
 }

@@ -9,14 +9,14 @@
 //! enough, and without fused multiply-adds the bits are the same on every machine.
 
 use kernels::gemm::Cpu;
-use model::TensorInfo;
 
-use super::{AdamWConfig, CHUNK, Rates, Segment, segments};
+use super::plan::Plan;
+use super::{AdamWConfig, Rates};
 use crate::Gradient;
 
 pub(super) struct AdamW {
     config: AdamWConfig,
-    segments: Vec<Segment>,
+    plan: Plan,
     m: Vec<f32>,
     v: Vec<f32>,
 }
@@ -35,28 +35,21 @@ struct Coefficients {
 }
 
 impl AdamW {
-    pub(super) fn new<'a>(config: AdamWConfig, tensors: impl Iterator<Item = &'a TensorInfo>) -> AdamW {
-        let (segments, len) = segments(tensors);
-        AdamW { config, segments, m: vec![0.0; len], v: vec![0.0; len] }
+    pub(super) fn new(config: AdamWConfig, plan: Plan) -> AdamW {
+        let zeros = || vec![0.0; plan.len()];
+        AdamW { config, m: zeros(), v: zeros(), plan }
     }
 
     pub(super) fn step(&mut self, cpu: &Cpu, params: &mut [f32], gradient: &Gradient, rates: Rates) {
-        for segment in &self.segments {
-            let c = coefficients(&self.config, gradient.scale(), rates, segment.decays);
-            let start = segment.params.start;
-            let state = segment.state..segment.state + segment.params.len();
-            cpu.pool().chunks_mut3(
-                (&mut params[segment.params.clone()], CHUNK),
-                (&mut self.m[state.clone()], CHUNK),
-                (&mut self.v[state], CHUNK),
-                |i, w, m, v| {
-                    gradient.tiles(start + i * CHUNK, w.len(), |at, g| {
-                        let part = at..at + g.len();
-                        update(&mut w[part.clone()], &mut m[part.clone()], &mut v[part], g, c);
-                    });
-                },
-            );
-        }
+        let with = |decays| coefficients(&self.config, gradient.scale(), rates, decays);
+        let (plain, decayed) = (with(false), with(true));
+        self.plan.each(cpu, params, [&mut self.m, &mut self.v], |piece, w, m, v| {
+            let c = if piece.decays { decayed } else { plain };
+            gradient.tiles(piece.start, w.len(), |at, g| {
+                let part = at..at + g.len();
+                update(&mut w[part.clone()], &mut m[part.clone()], &mut v[part], g, c);
+            });
+        });
     }
 
     pub(super) fn visit(&self, f: &mut impl FnMut(&str, &[f32])) {

@@ -1,44 +1,36 @@
 //! Gradient descent: `w = (1 - lr wd) w - lr g`, or with heavy-ball momentum `b = mu b + g`, `w = (1 - lr wd) w - lr b`.
 
 use kernels::gemm::Cpu;
-use model::Layout;
 
-use super::{CHUNK, Rates, Segment, segments};
+use super::Rates;
+use super::plan::Plan;
 use crate::Gradient;
 
 pub(super) struct Sgd {
     momentum: f32,
-    segments: Vec<Segment>,
+    plan: Plan,
     /// Empty without momentum.
     buffer: Vec<f32>,
 }
 
 impl Sgd {
-    pub(super) fn new(momentum: f64, layout: &Layout) -> Sgd {
-        let (segments, len) = segments(layout.tensors().iter());
-        Sgd { momentum: momentum as f32, segments, buffer: vec![0.0; if momentum == 0.0 { 0 } else { len }] }
+    pub(super) fn new(momentum: f64, plan: Plan) -> Sgd {
+        Sgd { momentum: momentum as f32, buffer: vec![0.0; if momentum == 0.0 { 0 } else { plan.len() }], plan }
     }
 
     pub(super) fn step(&mut self, cpu: &Cpu, params: &mut [f32], gradient: &Gradient, rates: Rates) {
-        for segment in &self.segments {
-            let (keep, rate, scale) = (rates.keep(segment.decays), rates.lr as f32, gradient.scale());
-            let start = segment.params.start;
-            let weights = &mut params[segment.params.clone()];
-            if self.buffer.is_empty() {
-                cpu.pool().chunks_mut(weights, CHUNK, |i, w| {
-                    gradient.tiles(start + i * CHUNK, w.len(), |at, g| plain(&mut w[at..at + g.len()], g, keep, rate * scale));
-                });
-                continue;
-            }
-            let buffer = &mut self.buffer[segment.state..segment.state + segment.params.len()];
-            let mu = self.momentum;
-            cpu.pool().chunks_mut2((weights, CHUNK), (buffer, CHUNK), |i, w, b| {
-                gradient.tiles(start + i * CHUNK, w.len(), |at, g| {
-                    let part = at..at + g.len();
+        let (rate, scale, mu, without) = (rates.lr as f32, gradient.scale(), self.momentum, self.buffer.is_empty());
+        self.plan.each(cpu, params, [&mut self.buffer, &mut []], |piece, w, b, _| {
+            let keep = rates.keep(piece.decays);
+            gradient.tiles(piece.start, w.len(), |at, g| {
+                let part = at..at + g.len();
+                if without {
+                    plain(&mut w[part], g, keep, rate * scale);
+                } else {
                     heavy(&mut w[part.clone()], &mut b[part], g, [keep, rate, scale, mu]);
-                });
+                }
             });
-        }
+        });
     }
 
     pub(super) fn visit(&self, f: &mut impl FnMut(&str, &[f32])) {

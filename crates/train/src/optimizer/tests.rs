@@ -269,3 +269,32 @@ fn state_is_as_large_as_needed_and_as_predicted() {
     assert_eq!(all_configs().map(|c| c.moments()), [2, 2, 0, 1]);
     assert_eq!(OptimizerConfig::muon().bytes(&layout), 4 * (2 * layout.len() - hidden + 2 * (16 * 48 + 16 * 16)));
 }
+
+/// The original kept moments for ids that never occur and let weight decay pull their rows to zero.
+#[test]
+fn rows_of_ids_that_never_occur_stay_as_they_were() {
+    let layout = Layout::of(&ModelSpec { tied: false, ..spec(8, 16, 10, 1) });
+    let row = |i: usize| layout.range(TensorId::Embed).start + 8 * i;
+    let idle = [row(0)..row(1), row(4)..row(7)];
+    let is_idle = |i: &usize| idle.iter().any(|r| r.contains(i));
+    let mut values = wave(layout.len(), 5);
+    idle.iter().for_each(|r| values[r.clone()].fill(0.0));
+    for config in all_configs() {
+        let run = |mut optimizer: Optimizer| {
+            let mut params = wave(layout.len(), 1);
+            for _ in 0..3 {
+                optimizer.step(&Cpu::new(2), &mut params, &Gradient::Dense { values: &values, scale: 1.0 }, 1e-2);
+            }
+            (params, optimizer.state_len_bytes() / 4)
+        };
+        let (every, all_state) = run(Optimizer::new(config, &layout, 0.1));
+        let (params, state) = run(Optimizer::sparing(config, &layout, 0.1, &idle));
+        let before = wave(layout.len(), 1);
+        for i in 0..layout.len() {
+            let expected = if is_idle(&i) { before[i] } else { every[i] };
+            assert_eq!(params[i].to_bits(), expected.to_bits(), "{config:?}: weight {i}");
+        }
+        let arrays = all_state.div_ceil(layout.len());
+        assert_eq!(state, all_state - arrays * 4 * 8, "{config:?}: no state for four idle rows");
+    }
+}
