@@ -14,10 +14,21 @@ use crate::forward::attention_of;
 use crate::{Batch, CpuEngine};
 
 impl CpuEngine<'_> {
-    /// From `scratch.dx`, the gradient of the last block's output, to the gradient of every weight.
-    pub(crate) fn backward(&mut self, params: &[f32], batch: &Batch<'_>, grad: &mut [f32], accumulate: bool) {
+    /// From `scratch.dx`, the gradient of the last block's output, to the gradient of every weight. Asks `stop` before each
+    /// block; false when it said yes.
+    pub(crate) fn backward(
+        &mut self,
+        params: &[f32],
+        batch: &Batch<'_>,
+        grad: &mut [f32],
+        accumulate: bool,
+        stop: &mut dyn FnMut() -> bool,
+    ) -> bool {
         let (n, d) = (batch.len(), self.spec.dim);
         for l in (0..self.spec.layers).rev() {
+            if stop() {
+                return false;
+            }
             if self.options.recompute {
                 self.attention_forward(params, batch, l);
                 self.ffn_forward(params, n, l);
@@ -31,6 +42,7 @@ impl CpuEngine<'_> {
             embed.fill(0.0);
         }
         embed_backward(self.cpu, embed, &self.scratch.dx[..n * d], batch.inputs, d);
+        true
     }
 
     /// `dx` becomes the gradient of the stream between attention and feed-forward block.

@@ -199,7 +199,7 @@ impl<'a> CpuEngine<'a> {
     /// When the batch does not fit the buffers or the vocabulary.
     pub fn loss(&mut self, params: &[f32], batch: &Batch<'_>) -> Result<LossSum, EngineError> {
         self.check(params, batch)?;
-        self.forward(params, batch);
+        self.forward(params, batch, &mut || false);
         Ok(self.classify(params, batch))
     }
 
@@ -214,15 +214,33 @@ impl<'a> CpuEngine<'a> {
         grad: &mut [f32],
         accumulate: bool,
     ) -> Result<LossSum, EngineError> {
+        // what never asks to stop always has a loss
+        self.loss_and_grad_unless(params, batch, grad, accumulate, &mut || false).map(Option::unwrap_or_default)
+    }
+
+    /// As [`CpuEngine::loss_and_grad`], asking `stop` before each block, forward and backward: none when it said yes. What
+    /// is then in `grad` means nothing.
+    ///
+    /// # Errors
+    /// As [`CpuEngine::loss_and_grad`].
+    pub fn loss_and_grad_unless(
+        &mut self,
+        params: &[f32],
+        batch: &Batch<'_>,
+        grad: &mut [f32],
+        accumulate: bool,
+        stop: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<LossSum>, EngineError> {
         self.check(params, batch)?;
         if grad.len() != self.layout.len() || !self.options.gradient {
             let expected = if self.options.gradient { self.layout.len() } else { 0 };
             return Err(EngineError::Length { what: "gradient", found: grad.len(), expected });
         }
-        self.forward(params, batch);
+        if !self.forward(params, batch, stop) || stop() {
+            return Ok(None);
+        }
         let loss = self.classify_backward(params, batch, grad, accumulate);
-        self.backward(params, batch, grad, accumulate);
-        Ok(loss)
+        Ok(self.backward(params, batch, grad, accumulate, stop).then_some(loss))
     }
 
     /// Logits of one window: `[tokens, vocab]`.
@@ -232,7 +250,7 @@ impl<'a> CpuEngine<'a> {
     pub fn logits(&mut self, params: &[f32], tokens: &[u32]) -> Result<Vec<f32>, EngineError> {
         let batch = Batch { rows: 1, seq: tokens.len(), inputs: tokens, targets: tokens, starts: None };
         self.check(params, &batch)?;
-        self.forward(params, &batch);
+        self.forward(params, &batch, &mut || false);
         Ok(self.all_logits(params, tokens.len()))
     }
 

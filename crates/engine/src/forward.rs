@@ -12,16 +12,21 @@ use kernels::swiglu::swiglu;
 use crate::{Batch, CpuEngine};
 
 impl CpuEngine<'_> {
-    /// Runs all blocks; the output of the final norm is left in `scratch.norm`.
-    pub(crate) fn forward(&mut self, params: &[f32], batch: &Batch<'_>) {
+    /// Runs all blocks; the output of the final norm is left in `scratch.norm`. Asks `stop` before each block; false when it
+    /// said yes.
+    pub(crate) fn forward(&mut self, params: &[f32], batch: &Batch<'_>, stop: &mut dyn FnMut() -> bool) -> bool {
         let (n, d) = (batch.len(), self.spec.dim);
         let table = &params[self.ranges.embed.clone()];
         embed(self.cpu, &mut self.residual[0][..n * d], table, batch.inputs, d);
         for l in 0..self.spec.layers {
+            if stop() {
+                return false;
+            }
             self.attention_forward(params, batch, l);
             self.ffn_forward(params, n, l);
             self.leave_block(params, n, l);
         }
+        true
     }
 
     /// Index of the residual stream that block `l` reads.

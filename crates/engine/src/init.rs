@@ -34,3 +34,39 @@ pub fn init(spec: &ModelSpec, layout: &Layout, seed: u64) -> Vec<f32> {
     }
     params
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use model::{Part, TensorId};
+
+    use super::*;
+
+    /// The original's documents name another initialisation and other random bits than its code draws.
+    #[test]
+    fn every_weight_is_the_documented_function_of_seed_and_place() {
+        let small = model::preset("stories-1m").unwrap().spec;
+        let spec = ModelSpec { dim: 48, layers: 3, heads: 4, kv_heads: 2, head_dim: 12, hidden: 80, vocab: 50, ..small };
+        let spec = ModelSpec { tied: false, qkv_bias: true, ..spec };
+        let (layout, seed) = (Layout::of(&spec), 7);
+        let params = init(&spec, &layout, seed);
+        // "init" in ASCII is the purpose; number i of the stream is weight i
+        let mut noise = vec![0.0; layout.len()];
+        Philox::new(seed, u64::from(u32::from_be_bytes(*b"init"))).fill_normal(&mut noise, 0);
+        let deviation = |id| match id {
+            TensorId::Embed | TensorId::Head => 0.02,
+            TensorId::Layer(_, Part::Q | Part::K | Part::V | Part::Gate | Part::Up) => 1.0 / 48f32.sqrt(),
+            TensorId::Layer(_, Part::O) => 1.0 / (48.0 * 2.0 * 3.0f32).sqrt(),
+            TensorId::Layer(_, Part::Down) => 1.0 / (80.0 * 2.0 * 3.0f32).sqrt(),
+            _ => 0.0,
+        };
+        for t in layout.tensors() {
+            let gain = matches!(t.id, TensorId::FinalNorm | TensorId::Layer(_, Part::AttnNorm | Part::FfnNorm));
+            for i in t.range.clone() {
+                let expected = if gain { 1.0 } else { noise[i] * deviation(t.id) };
+                assert_eq!(params[i].to_bits(), (expected + 0.0).to_bits(), "{:?}, weight {i}", t.id);
+            }
+        }
+        assert_ne!(params, init(&spec, &layout, seed + 1), "the seed decides");
+    }
+}

@@ -1,7 +1,9 @@
 //! The training loop, and what it needs of the world: a clock, a place for events, checkpoints and samples.
 //!
 //! A step: batches -> gradient of the loss sum -> norm -> guard -> clip -> optimizer. The order of arithmetic is fixed, so
-//! the weights after step n depend on data, seed and settings alone; evaluations, saves and samples never touch them.
+//! the weights after step n depend on data, seed and settings alone; evaluations, saves and samples never touch them. A
+//! step that the host wants to leave midway is dropped between two blocks of a pass: until the optimizer runs, nothing but
+//! the loader has moved, and the loader goes back.
 
 mod housekeeping;
 mod parts;
@@ -70,7 +72,12 @@ impl Trainer<'_> {
         self.begin(host)?;
         let end = loop {
             let Some(point) = self.budget.next(self.session(host)) else { break End::Budget };
-            let step = self.estimate(host)?;
+            let Some(step) = self.estimate(host)? else {
+                if let Some(Interrupt::Stop(code)) = host.interrupt() {
+                    break End::Interrupted(code);
+                }
+                continue;
+            };
             match self.progress.guard.judge(self.step() + 1, step.cursor, step.loss.mean(), step.norm) {
                 Verdict::Proceed => {}
                 Verdict::RollBack(incident) => {
@@ -89,21 +96,27 @@ impl Trainer<'_> {
         self.finish(host, end)
     }
 
-    /// Loss and gradient of the next step's batches; the gradient is that of the loss *sum*, in `self.grad`.
-    fn estimate<H: Host>(&mut self, host: &mut H) -> Result<Estimated, H::Error> {
+    /// Loss and gradient of the next step's batches; the gradient is that of the loss *sum*, in `self.grad`. None when the
+    /// host wanted to stop: the step is then still to be made.
+    fn estimate<H: Host>(&mut self, host: &mut H) -> Result<Option<Estimated>, H::Error> {
         let (began, cursor) = (host.now(), self.loader.cursor());
         let (mut loss, mut stats) = (LossSum::default(), LossStats::new());
         for part in 0..self.accumulate {
             let at = host.now();
             self.loader.fill(&mut self.batch);
             self.timings.data += host.now() - at;
-            let batch = view(&self.batch);
-            loss += self.engine.loss_and_grad(&self.params, &batch, &mut self.grad, part > 0).map_err(TrainError::from)?;
+            let (batch, stop) = (view(&self.batch), &mut || host.stopping());
+            let found = self.engine.loss_and_grad_unless(&self.params, &batch, &mut self.grad, part > 0, stop);
+            let Some(found) = found.map_err(TrainError::from)? else {
+                self.loader.seek(cursor);
+                return Ok(None);
+            };
+            loss += found;
             add_windows(&mut stats, self.engine.token_losses(), &batch);
         }
         let norm = global_norm(self.cpu, &self.grad) / loss.tokens.max(1) as f64;
         self.timings.gradient += host.now() - began;
-        Ok(Estimated { loss, stats, norm, cursor, began })
+        Ok(Some(Estimated { loss, stats, norm, cursor, began }))
     }
 
     /// One optimizer step with the clipped mean gradient.

@@ -27,7 +27,7 @@ pub trait Host {
     fn rss_bytes(&mut self) -> u64;
     /// What the user asked for since the last call.
     fn interrupt(&mut self) -> Option<Interrupt>;
-    /// Whether the user wants to stop: a long evaluation ends early.
+    /// Whether the user wants to stop: a long evaluation ends early, a long step is dropped. Asked often.
     fn stopping(&mut self) -> bool;
     /// Writes down what happened.
     fn emit(&mut self, event: &Event) -> Result<(), Self::Error>;

@@ -19,6 +19,9 @@ struct Memory {
     events: Vec<Event>,
     saved: Option<(Vec<f32>, Vec<Vec<f32>>, Progress)>,
     stop_after: Option<usize>,
+    /// The call of [`Host::stopping`] that first says yes.
+    stop_at_call: Option<u64>,
+    calls: u64,
 }
 
 impl Memory {
@@ -55,11 +58,13 @@ impl Host for Memory {
 
     fn interrupt(&mut self) -> Option<Interrupt> {
         let steps = self.steps().len();
-        self.stop_after.filter(|n| steps >= *n).map(|_| Interrupt::Stop(143))
+        let stopped = self.stop_at_call.is_some_and(|n| self.calls >= n);
+        (stopped || self.stop_after.is_some_and(|n| steps >= n)).then_some(Interrupt::Stop(143))
     }
 
     fn stopping(&mut self) -> bool {
-        false
+        self.calls += 1;
+        self.stop_at_call.is_some_and(|n| self.calls >= n)
     }
 
     fn emit(&mut self, event: &Event) -> Result<(), TrainError> {
@@ -136,6 +141,30 @@ fn a_stopped_and_restored_run_ends_with_the_same_weights() {
         again.run(&mut host).unwrap();
         assert_eq!(host.steps(), (1..=9).collect::<Vec<_>>());
         assert!(bits(again.params()) == bits(whole.params()), "stopped after {stop}");
+    }
+}
+
+/// A request to stop inside a long step is obeyed between two blocks, and the resumed run makes the step anew.
+#[test]
+fn a_step_that_is_left_midway_leaves_no_trace() {
+    let (cpu, folder) = (Cpu::new(1), tempfile::tempdir().unwrap());
+    let mut whole = trainer(&cpu, folder.path(), 3);
+    let mut host = Memory::default();
+    whole.run(&mut host).unwrap();
+    // one layer, two passes: asked before its block forward, before the classifier, and before its block backward
+    let (steps, evaluations) = (3 * 2 * 3, host.calls - 3 * 2 * 3);
+    for call in 1..=evaluations / 2 + steps {
+        let mut host = Memory { stop_at_call: Some(call), ..Memory::default() };
+        let end = trainer(&cpu, folder.path(), 3).run(&mut host).unwrap().end;
+        assert_eq!((end, host.calls), (End::Interrupted(143), call.max(evaluations / 2 + 1)), "obeyed at once");
+        let (made, saved) = (host.steps().len(), host.saved.as_ref().unwrap().2.clone());
+        assert_eq!((saved.cursor, saved.spent.steps), (made as u64 * 4, made as u64), "stopped at call {call}");
+        let mut again = trainer(&cpu, folder.path(), 3);
+        again.restore("step".into(), |into| host.fill(into)).unwrap();
+        host.stop_at_call = None;
+        again.run(&mut host).unwrap();
+        assert_eq!(host.steps(), [1, 2, 3], "stopped at call {call}");
+        assert!(bits(again.params()) == bits(whole.params()), "stopped at call {call}");
     }
 }
 
