@@ -92,6 +92,28 @@ def check_tensorboard(run):
         if points[-1].step != max(told):
             raise Failure(f"{tag}: TensorBoard's last point is step {points[-1].step}, that of events.jsonl {max(told)}")
         near(f"{tag}, {len(points)} points", [p.value for p in points], [np.float32(told[p.step]) for p in points], 1e-6)
+    check_plugins(reader, run)
+
+
+def check_plugins(reader, run):
+    """The configuration in the hparams plugin against config.resolved.toml, and the samples in the text plugin."""
+    from tensorboard.plugins.hparams import metadata
+    content = reader.PluginTagToContent("hparams")
+    start = metadata.parse_session_start_info_plugin_data(content["_hparams_/session_start_info"])
+    found = {name: getattr(value, value.WhichOneof("kind")) for name, value in start.hparams.items()}
+    told = tomllib.loads((pathlib.Path(run) / "config.resolved.toml").read_text())
+    told = {name: value for name, value in told.items() if name in found or value not in ("none", {})}
+    told.pop("origin", None)
+    if found != told:
+        raise Failure(f"hparams: TensorBoard finds {found}, the run has {told}")
+    end = metadata.parse_session_end_info_plugin_data(content["_hparams_/session_end_info"])
+    if end.status != 1:
+        raise Failure(f"hparams: status {end.status} of a finished run")
+    samples = {e["step"]: e["prompt"] + e["text"] for e in events(run, "sample")}
+    texts = {e.step: e.tensor_proto.string_val[0].decode() for e in reader.Tensors("sample")} if samples else {}
+    if texts != samples or (samples and "sample" not in reader.PluginTagToContent("text")):
+        raise Failure(f"text: TensorBoard finds {texts}, events.jsonl has {samples}")
+    print(f"  hparams: {len(found)} settings; text: {len(texts)} samples")
 
 
 def window_loss(checkpoint, ids, first, count):

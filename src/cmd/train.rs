@@ -10,7 +10,7 @@ use train::guard::Incident;
 use train::trainer::{End, Host, Trainer};
 
 use crate::cli::TrainArgs;
-use crate::config::{Resolved, free_run_folder};
+use crate::config::{Resolved, SETTINGS, TrainConfig, free_run_folder};
 use crate::exit::Exit;
 use crate::out::{self, Out};
 use crate::run::{Files, Predicted, RunFolder, RunHost, Shown, efficiency, summary};
@@ -113,6 +113,7 @@ fn session(
     let mut host = RunHost::new(folder, files, step, (config.keep, config.seed), shown, out, initial)?;
     host.set_hook(crash_hook());
     host.emit(&started(resolved, wired, cpu, &trainer))?;
+    host.note_settings(&settings(config))?;
     let outcome = match trainer.run(&mut host) {
         Ok(outcome) => outcome,
         Err(error) => return Err(bundle(error, &trainer, &host)),
@@ -127,9 +128,14 @@ fn session(
         return Ok(code);
     }
     out.say(report);
-    conclude(&outcome, sample.as_deref(), &run_dir, &config.data, out)?;
+    conclude(&outcome, sample.as_deref(), &run_dir, out)?;
     out.json(&summary(&outcome, &wired.spec, config, &run_dir))?;
     Ok(0)
+}
+
+/// Every setting that has a value.
+fn settings(config: &TrainConfig) -> Vec<(&'static str, serde_json::Value)> {
+    SETTINGS.iter().map(|s| (s.key, (s.get)(config))).filter(|(_, value)| value != "none").collect()
 }
 
 /// Brings back the last whole checkpoint of a run that is continued; says what was passed over.
@@ -195,7 +201,7 @@ fn started(resolved: &Resolved, wired: &Wired, cpu: &kernels::Cpu, trainer: &Tra
 }
 
 /// The last words: result, sample, what to do next.
-fn conclude(outcome: &train::trainer::Outcome, sample: Option<&str>, run_dir: &str, data: &str, out: Out) -> anyhow::Result<()> {
+fn conclude(outcome: &train::trainer::Outcome, sample: Option<&str>, run_dir: &str, out: Out) -> anyhow::Result<()> {
     if let Some(e) = outcome.evaluation {
         let bpb = e.bpb.map_or_else(String::new, |b| format!(", {} bits per byte", out::estimate(b.value, b.se, 3)));
         out.line(format!("validation loss {} nats a token{bpb}", out::estimate(e.loss.value, e.loss.se, 4)))?;
@@ -207,7 +213,7 @@ fn conclude(outcome: &train::trainer::Outcome, sample: Option<&str>, run_dir: &s
     let speaks = Path::new(run_dir).join("checkpoints").join(best).join("tokenizer.json").is_file();
     let generate = if speaks { format!("  autoane generate {run_dir} --prompt \"Once upon a time\"\n") } else { String::new() };
     out.say(format!(
-        "next:\n{generate}  autoane eval {run_dir} --data {data}\n  autoane train --resume {run_dir} --max-time 10m\n  \
+        "next:\n{generate}  autoane eval {run_dir}\n  autoane train --resume {run_dir} --max-time 10m\n  \
          checkpoint for other programs: {run_dir}/checkpoints/{best}"
     ));
     Ok(())

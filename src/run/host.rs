@@ -45,7 +45,7 @@ impl Signals {
             while !interrupt.load(Ordering::SeqCst) && !terminate.load(Ordering::SeqCst) {
                 std::thread::sleep(Duration::from_millis(50));
             }
-            out::to_stderr("stopping after this step, with a checkpoint; Ctrl-C again stops at once without");
+            out::to_stderr("stopping, with a checkpoint of the last whole step; Ctrl-C again stops at once without");
         };
         // without the thread only the message is missing
         let _ = std::thread::Builder::new().name("signals".into()).spawn(watch);
@@ -114,6 +114,14 @@ impl<'a> RunHost<'a> {
             last_sample: None,
             initial,
         })
+    }
+
+    /// Notes the settings of the run where TensorBoard compares runs by them.
+    ///
+    /// # Errors
+    /// 74 when the log cannot be written.
+    pub fn note_settings(&mut self, settings: &[(&str, serde_json::Value)]) -> anyhow::Result<()> {
+        Ok(self.tensorboard.settings(unix_seconds(), settings)?)
     }
 
     /// The run folder.

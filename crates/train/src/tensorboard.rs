@@ -7,7 +7,15 @@
 //! ```text
 //! Event    { 1 wall_time double, 2 step int64, 3 file_version string, 5 summary }
 //! Summary  { 1 value* }      Value { 1 tag, 2 simple_value float, 8 tensor, 9 metadata }
-//! Metadata { 1 plugin_data { 1 plugin_name }, 4 data_class }      Tensor { 1 dtype, 2 shape { 2 dim { 1 size } }, 8 string_val }
+//! Metadata { 1 plugin_data { 1 plugin_name, 2 content }, 4 data_class }
+//! Tensor   { 1 dtype, 2 shape { 2 dim { 1 size } }, 5 float_val, 8 string_val }
+//! ```
+//!
+//! The content of the plugin `hparams`, under tags that it looks for:
+//!
+//! ```text
+//! Data     { 1 version, 3 start, 4 end }      Start { 1 hparams* { 1 key, 2 value }, 5 seconds double }
+//! End      { 1 status, 2 seconds double }     Value { 2 number double, 3 string, 4 bool }
 //! ```
 //!
 //! A resumed run goes on in a new file of the same folder; TensorBoard reads the files of a folder in order of name.
@@ -19,9 +27,14 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value as Json;
+
 use crate::TrainError;
 use crate::events::Event;
 use proto::Message;
+
+/// Class of the data of a summary that is a tensor.
+const CLASS_TENSOR: u64 = 2;
 
 /// Writes one event file.
 pub struct TensorBoard {
@@ -65,7 +78,6 @@ impl TensorBoard {
     /// A text (Markdown) at a step.
     pub fn text(&mut self, seconds: f64, step: u64, tag: &str, text: &str) -> Result<(), TrainError> {
         const STRING: u64 = 7;
-        const CLASS_TENSOR: u64 = 2;
         self.write(seconds, step, |event| {
             event.message(5, |summary| {
                 summary.message(1, |value| {
@@ -77,6 +89,60 @@ impl TensorBoard {
                     });
                     value.message(9, |metadata| {
                         metadata.message(1, |plugin| plugin.bytes(1, b"text"));
+                        metadata.varint(4, CLASS_TENSOR);
+                    });
+                });
+            });
+        })
+    }
+
+    /// The settings of a run, for the tables and plots of the plugin `hparams`; null is left out.
+    pub fn settings(&mut self, seconds: f64, settings: &[(&str, Json)]) -> Result<(), TrainError> {
+        self.hparams(seconds, "_hparams_/session_start_info", |data| {
+            data.message(3, |start| {
+                for (name, value) in settings.iter().filter(|(_, value)| !value.is_null()) {
+                    start.message(1, |entry| {
+                        entry.bytes(1, name.as_bytes());
+                        entry.message(2, |v| hparam(v, value));
+                    });
+                }
+                start.double(5, seconds);
+            });
+        })
+    }
+
+    /// How the session ended: a word of [`crate::events::Finished`].
+    fn ended(&mut self, seconds: f64, status: &str) -> Result<(), TrainError> {
+        let status = match status {
+            "done" | "early-stop" => 1, // success
+            "diverged" => 2,            // failure
+            _ => 0,                     // unknown
+        };
+        self.hparams(seconds, "_hparams_/session_end_info", |data| {
+            data.message(4, |end| {
+                end.varint(1, status);
+                end.double(2, seconds);
+            });
+        })
+    }
+
+    fn hparams(&mut self, seconds: f64, tag: &str, fill: impl FnOnce(&mut Message)) -> Result<(), TrainError> {
+        const FLOAT: u64 = 1;
+        self.write(seconds, 0, |event| {
+            event.message(5, |summary| {
+                summary.message(1, |value| {
+                    value.bytes(1, tag.as_bytes());
+                    // readers drop a value without a tensor, although this one says nothing
+                    value.message(8, |tensor| {
+                        tensor.varint(1, FLOAT);
+                        tensor.message(2, |_| {});
+                        tensor.float(5, 0.0);
+                    });
+                    value.message(9, |metadata| {
+                        metadata.message(1, |plugin| {
+                            plugin.bytes(1, b"hparams");
+                            plugin.message(2, fill);
+                        });
                         metadata.varint(4, CLASS_TENSOR);
                     });
                 });
@@ -102,7 +168,9 @@ impl TensorBoard {
                 self.scalars(seconds, e.step, &[("val/loss", e.val_loss as f32), ("val/loss_se", e.val_loss_se as f32)])?;
                 e.val_bpb.map_or(Ok(()), |bpb| self.scalar(seconds, e.step, "val/bpb", bpb as f32))
             }
+            Event::Sample(e) if e.prompt.is_empty() => self.text(seconds, e.step, "sample", &e.text),
             Event::Sample(e) => self.text(seconds, e.step, "sample", &format!("**{}**{}", e.prompt, e.text)),
+            Event::Finished(e) => self.ended(seconds, &e.status),
             _ => Ok(()),
         }
     }
@@ -114,6 +182,15 @@ impl TensorBoard {
         fill(&mut event);
         frame(&mut self.record, event.as_bytes());
         self.file.write_all(&self.record).map_err(|e| TrainError::io(&self.path, "append to", e))
+    }
+}
+
+fn hparam(value: &mut Message, json: &Json) {
+    match json {
+        Json::Bool(b) => value.varint(4, u64::from(*b)),
+        Json::Number(n) => value.double(2, n.as_f64().unwrap_or(f64::NAN)),
+        Json::String(s) => value.bytes(3, s.as_bytes()),
+        other => value.bytes(3, other.to_string().as_bytes()),
     }
 }
 

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::events::{Eval, Sample, Step};
+use crate::events::{Eval, Finished, Sample, Step};
 
 #[test]
 fn crc_matches_the_published_vectors() {
@@ -71,6 +71,24 @@ fn events_become_records_under_their_tags() {
     assert!(contains(&records[1], b"perf/tokens_per_second"));
     assert!(contains(&records[2], b"val/loss") && contains(&records[3], b"val/bpb"));
     assert!(contains(&records[4], b"hello"));
+}
+
+#[test]
+fn the_settings_of_a_run_are_hparams() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut board = TensorBoard::create(dir.path(), 1000.0, "h", 7).unwrap();
+    let settings = [("seed", Json::from(7)), ("steps", Json::Null), ("schedule", "cosine".into()), ("recompute", true.into())];
+    board.settings(1001.0, &settings).unwrap();
+    board.record(1002.0, &Event::Finished(Finished { status: "diverged".into(), ..Finished::default() })).unwrap();
+    let records = records(&std::fs::read(dir.path().join("events.out.tfevents.0000001000.h.7")).unwrap());
+    assert!(contains(&records[1], b"_hparams_/session_start_info") && contains(&records[1], b"\x0a\x07hparams"));
+    let mut seed = b"\x0a\x04seed\x12\x09\x11".to_vec();
+    seed.extend(7f64.to_le_bytes());
+    assert!(contains(&records[1], &seed));
+    assert!(contains(&records[1], b"\x0a\x08schedule\x12\x08\x1a\x06cosine"));
+    assert!(contains(&records[1], b"\x0a\x09recompute\x12\x02\x20\x01"));
+    assert!(!contains(&records[1], b"steps"), "what has no value is left out");
+    assert!(contains(&records[2], b"_hparams_/session_end_info") && contains(&records[2], b"\x22\x0b\x08\x02\x11"));
 }
 
 #[test]
