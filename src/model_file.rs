@@ -8,7 +8,9 @@ use data::{Tokenizer, VocabMap};
 use formats::tokenizer::{Vocabulary, is_llama2c};
 use formats::{Assumed, Format, gguf};
 use model::{Layout, ModelSpec};
+use train::trainer::Evaluation;
 
+use crate::config::{self, TrainConfig};
 use crate::exit;
 use crate::out::Out;
 use crate::place;
@@ -24,8 +26,16 @@ pub struct OpenModel {
     pub tokenizer: Option<Arc<Tokenizer>>,
     /// The ids that training ran over, when they are fewer than the vocabulary.
     pub map: Option<VocabMap>,
-    /// Tokens a window of its training, when this program trained it.
-    pub seq_len: Option<usize>,
+    /// How this program trained it, if it did.
+    pub trained: Option<Trained>,
+}
+
+/// What a checkpoint says of its training.
+pub struct Trained {
+    /// Every setting.
+    pub config: TrainConfig,
+    /// The measurement of these very weights, if one was made.
+    pub evaluation: Option<Evaluation>,
 }
 
 /// Opens the model that `path` means: a file or folder of any format that is read, a checkpoint, or the best checkpoint of a run.
@@ -48,9 +58,15 @@ pub fn open_assuming(path: &Path, given: &Assumed, out: Out) -> anyhow::Result<O
     let file = assuming(formats::open(&folder)?, given, out)?;
     let tokenizer = own_tokenizer(&file)?;
     let trainer = folder.join("trainer");
-    let seq_len = trainer.join("state.json").is_file().then(|| read_state(&folder)).transpose()?.map(|s| s.seq_len);
+    let trained = trainer.join("state.json").is_file().then(|| read_trained(&folder)).transpose()?;
     let map = read_map(&trainer.join("vocab.json"), file.spec())?;
-    Ok(OpenModel { path: folder, file, tokenizer, map, seq_len })
+    Ok(OpenModel { path: folder, file, tokenizer, map, trained })
+}
+
+fn read_trained(dir: &Path) -> anyhow::Result<Trained> {
+    let (state, config) = (read_state(dir)?, config::trained_with(dir)?);
+    let config = TrainConfig { seq_len: state.seq_len, ..config.unwrap_or_default() };
+    Ok(Trained { config, evaluation: state.progress.last.filter(|e| e.step == state.step) })
 }
 
 /// `file` with what it does not say; what was taken instead is said loudly.

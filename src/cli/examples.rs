@@ -22,6 +22,7 @@ pub const GENERATE: &str = "Examples:
   autoane generate path/to/hf-dir --prompt \"The sea\" --temperature 0 --max-tokens 50";
 
 pub const EVAL: &str = "Examples:
+  autoane eval runs/NAME                       # the loss that the run measured, on the same windows
   autoane eval runs/NAME --data stories
   autoane eval path/to/hf-dir --data my.txt --val-fraction 1 --json";
 

@@ -66,26 +66,29 @@ pub struct GenerateArgs {
     pub machine: MachineArgs,
 }
 
-/// `eval MODEL --data D`
+/// `eval MODEL --data D`: what is not given is as in the run that made the model.
 #[derive(Clone, Debug, Args)]
 pub struct EvalArgs {
-    /// Model folder or a run's checkpoint
+    /// Model folder, a run, or a run's checkpoint: a run is measured as it measured itself
     pub model: PathBuf,
-    /// stories, tinystories, a text or JSONL file or folder, a token file or a prepared folder
-    #[arg(long, value_name = "DATA", default_value = "stories")]
-    pub data: String,
+    /// stories, tinystories, a text or JSONL file or folder, a token file or a prepared folder [default: the run's, else stories]
+    #[arg(long, value_name = "DATA")]
+    pub data: Option<String>,
     /// Tokenizer: tokenizer.json or a folder with one [default: the model's]
     #[arg(long, value_name = "PATH")]
     pub tokenizer: Option<PathBuf>,
-    /// Share at the end of the data that is read; 1 reads all of it
-    #[arg(long, value_name = "F", default_value = "0.1", allow_negative_numbers = true, value_parser = fraction)]
-    pub val_fraction: f64,
-    /// Most tokens to read, in evenly spaced windows
-    #[arg(long, value_name = "N", default_value = "32768", value_parser = positive_size)]
-    pub val_tokens: usize,
-    /// Tokens a window [default: 256, or the run's]
+    /// Share at the end of the data that is read; 1 reads all of it [default: the run's, else 0.1]
+    #[arg(long, value_name = "F", allow_negative_numbers = true, value_parser = fraction)]
+    pub val_fraction: Option<f64>,
+    /// Most tokens to read, in evenly spaced windows [default: the run's, else 32768]
+    #[arg(long, value_name = "N", value_parser = positive_size)]
+    pub val_tokens: Option<usize>,
+    /// Tokens a window [default: the run's, else 256]
     #[arg(long, value_name = "N", value_parser = positive_size)]
     pub seq_len: Option<usize>,
+    /// Windows of the token stream, or of whole documents that do not see each other [default: the run's, else stream]
+    #[arg(long, value_name = "HOW", value_parser = clap::builder::PossibleValuesParser::new(crate::config::Packing::NAMES))]
+    pub packing: Option<String>,
     /// Windows a pass
     #[arg(long, value_name = "N", default_value = "8", value_parser = positive_size)]
     pub batch_size: usize,

@@ -88,7 +88,8 @@ fn job(args: &BenchArgs, out: Out) -> anyhow::Result<Job> {
 fn of_folder(path: &Path, out: Out) -> anyhow::Result<(String, ModelSpec, usize, usize)> {
     let model = model_file::open(path, out)?;
     let defaults = TrainConfig::default();
-    let seq = model.seq_len.unwrap_or(defaults.seq_len).min(model.spec().context);
+    let trained = model.trained.as_ref().map_or(defaults.seq_len, |t| t.config.seq_len);
+    let seq = trained.min(model.spec().context);
     Ok((path.display().to_string(), model.spec().clone(), seq, defaults.batch_size))
 }
 

@@ -1,5 +1,6 @@
 //! `autoane eval`: loss, perplexity and bits per byte over fixed windows, each with its standard error.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use data::{Dataset, DatasetOptions, IGNORE, Loader, LoaderOptions, Order, Packing, Tokenizer, VocabMap};
@@ -8,9 +9,10 @@ use kernels::Cpu;
 use model::ModelSpec;
 use serde_json::{Value as Json, json};
 use train::loss::{Estimate, LossStats};
+use train::trainer::Evaluation;
 
 use crate::cli::EvalArgs;
-use crate::config::TokenWidth;
+use crate::config::{self, TokenWidth, TrainConfig};
 use crate::corpus::{self, Corpus, Tok};
 use crate::model_file::{self, OpenModel};
 use crate::out::{self, Out};
@@ -19,53 +21,85 @@ use crate::{exit, place};
 /// Tokens a window when neither the command line nor the model's training says it.
 const SEQ_LEN: usize = 256;
 
+/// Which windows are read. What was not asked for is as in the run that made the model, so that a run is measured as it
+/// measured itself; for any other model as in a run by default.
+struct Windowing {
+    data: String,
+    width: TokenWidth,
+    seq: usize,
+    packing: Packing,
+    val_fraction: f64,
+    val_tokens: usize,
+    batch_size: usize,
+}
+
+impl Windowing {
+    fn of(args: &EvalArgs, model: &OpenModel, out: Out) -> anyhow::Result<Windowing> {
+        let defaults = TrainConfig { seq_len: SEQ_LEN.min(model.spec().context), ..TrainConfig::default() };
+        let (config, ours) = model.trained.as_ref().map_or((&defaults, false), |t| (&t.config, true));
+        let (context, seq) = (model.spec().context, args.seq_len.unwrap_or(config.seq_len));
+        if seq > context {
+            out.warn(format!("windows of {seq} tokens are longer than the {context} positions that the model was made for"));
+        }
+        let data = args.data.clone().unwrap_or_else(|| config.data.clone());
+        if ours && args.data.is_none() && !corpus::is_text(&data) && !Path::new(&data).exists() {
+            let what = format!("the data of the run, {data}, is not there any more");
+            return Err(exit::Exit::new(exit::MISSING, format!("{what}; name the data to read with --data")).into());
+        }
+        let asked = args.packing.as_deref().map(config::Packing::parse).transpose().map_err(exit::usage)?;
+        // a run that trained on everything held nothing out: its end is as good as any other part
+        let held_out = if config.val_fraction > 0.0 { config.val_fraction } else { defaults.val_fraction };
+        Ok(Windowing {
+            width: if args.data.is_none() { config.token_width } else { TokenWidth::Auto },
+            data,
+            seq,
+            packing: loader_packing(asked.unwrap_or(config.packing)),
+            val_fraction: args.val_fraction.unwrap_or(held_out),
+            val_tokens: args.val_tokens.unwrap_or(config.val_tokens),
+            batch_size: args.batch_size,
+        })
+    }
+}
+
 /// Evaluates a model.
 pub fn run(args: &EvalArgs, out: Out) -> anyhow::Result<()> {
     let cpu = args.machine.cpu()?;
     let model = model_file::open_assuming(&args.model, &args.assumed.given(), out)?;
-    let seq = seq_len(args, &model, out);
-    let corpus = find(args, &model, cpu.pool().threads(), out)?;
-    let full = dataset(&corpus, model.spec().vocab, None)?;
+    let how = Windowing::of(args, &model, out)?;
+    let corpus = find(args, &how.data, &model, cpu.pool().threads(), out)?;
+    let full = dataset(&corpus, how.width, model.spec().vocab, None)?;
     let params = model.params()?;
-    let score = score(&cpu, model.spec(), &params, full, args, seq, out)?;
+    let score = score(&cpu, model.spec(), &params, full, &how, out)?;
     drop(params);
     let compact = match &model.map {
-        Some(map) => compact_score(&cpu, &model, map, &corpus, args, seq, out)?.map(|s| (s, map.len())),
+        Some(map) => compact_score(&cpu, &model, map, &corpus, &how, out)?.map(|s| (s, map.len())),
         None => None,
     };
-    report(&score, compact.as_ref(), seq, out)
-}
-
-fn seq_len(args: &EvalArgs, model: &OpenModel, out: Out) -> usize {
-    let context = model.spec().context;
-    let seq = args.seq_len.unwrap_or_else(|| model.seq_len.unwrap_or(SEQ_LEN).min(context));
-    if seq > context {
-        out.warn(format!("windows of {seq} tokens are longer than the {context} positions that the model was made for"));
-    }
-    seq
+    let recorded = model.trained.as_ref().and_then(|t| t.evaluation);
+    report(&score, compact.as_ref(), recorded, &how, out)
 }
 
 /// The data, in ids of the model's tokenizer.
-fn find(args: &EvalArgs, model: &OpenModel, threads: usize, out: Out) -> anyhow::Result<Corpus> {
-    let tokenizer = if corpus::is_text(&args.data) {
+fn find(args: &EvalArgs, data: &str, model: &OpenModel, threads: usize, out: Out) -> anyhow::Result<Corpus> {
+    let tokenizer = if corpus::is_text(data) {
         Some(model.need_tokenizer(args.tokenizer.as_deref())?)
     } else {
         model.tokenizer_or(args.tokenizer.as_deref())?
     };
-    let corpus = corpus::locate(&args.data, tokenizer.clone().map(Tok::Given), threads, out)?;
+    let corpus = corpus::locate(data, tokenizer.clone().map(Tok::Given), threads, out)?;
     let differs = |a: &Arc<Tokenizer>, b: &Arc<Tokenizer>| a.sha256() != b.sha256();
     if let (Some(ours), Some(theirs)) = (&tokenizer, &corpus.tokenizer)
         && differs(ours, theirs)
     {
-        out.warn(format!("{} was prepared with another tokenizer than the model's", args.data));
+        out.warn(format!("{data} was prepared with another tokenizer than the model's"));
     }
     Ok(corpus)
 }
 
 /// The tokens over the ids of `map`, or over all `vocab`.
-fn dataset(corpus: &Corpus, vocab: usize, map: Option<VocabMap>) -> anyhow::Result<Dataset> {
+fn dataset(corpus: &Corpus, width: TokenWidth, vocab: usize, map: Option<VocabMap>) -> anyhow::Result<Dataset> {
     let raw = corpus.path.is_file();
-    let width = raw.then(|| place::token_width(&corpus.path, TokenWidth::Auto, Some(vocab))).transpose()?;
+    let width = raw.then(|| place::token_width(&corpus.path, width, Some(vocab))).transpose()?;
     let vocab_size = Some(map.as_ref().map_or(vocab, |m| m.full_vocab));
     let options = DatasetOptions { width, vocab_size, tokenizer: corpus.tokenizer.clone(), compact: false, map };
     Ok(Dataset::open(&corpus.path, options)?)
@@ -77,14 +111,13 @@ fn compact_score(
     model: &OpenModel,
     map: &VocabMap,
     corpus: &Corpus,
-    args: &EvalArgs,
-    seq: usize,
+    how: &Windowing,
     out: Out,
 ) -> anyhow::Result<Option<Score>> {
-    match dataset(corpus, model.spec().vocab, Some(map.clone())) {
+    match dataset(corpus, how.width, model.spec().vocab, Some(map.clone())) {
         Ok(data) => {
             let (spec, params) = model.compact(map)?;
-            score(cpu, &spec, &params, data, args, seq, out).map(Some)
+            score(cpu, &spec, &params, data, how, out).map(Some)
         }
         Err(error) => {
             out.say(format!("no loss over the {} ids that training saw: the data has others ({error:#})", map.len()));
@@ -99,24 +132,16 @@ struct Score {
     bytes: u64,
 }
 
-fn score(
-    cpu: &Cpu,
-    spec: &ModelSpec,
-    params: &[f32],
-    data: Dataset,
-    args: &EvalArgs,
-    seq: usize,
-    out: Out,
-) -> anyhow::Result<Score> {
-    let mut windows = Windows::new(Arc::new(data), args, seq)?;
-    let rows = args.batch_size.min(windows.count);
+fn score(cpu: &Cpu, spec: &ModelSpec, params: &[f32], data: Dataset, how: &Windowing, out: Out) -> anyhow::Result<Score> {
+    let (mut windows, seq) = (Windows::new(Arc::new(data), how)?, how.seq);
+    let rows = how.batch_size.min(windows.count);
     let mut engine = CpuEngine::new(cpu, spec, Shape { rows, seq }, Options::INFERENCE);
     let (mut batch, mut score) = (data::Batch::default(), Score { stats: LossStats::new(), bytes: 0 });
     let mut progress = out.progress("evaluating", windows.count as u64);
     for first in (0..windows.count).step_by(rows) {
         windows.fill(first, rows.min(windows.count - first), &mut batch);
-        let (inputs, targets) = (&batch.inputs[..], &batch.targets[..]);
-        engine.loss(params, &engine::Batch { rows: batch.rows, seq, inputs, targets, starts: None })?;
+        let (inputs, targets, starts) = (&batch.inputs[..], &batch.targets[..], batch.starts.as_deref());
+        engine.loss(params, &engine::Batch { rows: batch.rows, seq, inputs, targets, starts })?;
         for (losses, targets) in engine.token_losses().chunks(seq).zip(targets.chunks(seq)) {
             let sum = losses.iter().map(|&l| f64::from(l)).sum();
             score.stats.add(sum, targets.iter().filter(|t| **t != IGNORE).count() as u64);
@@ -137,21 +162,21 @@ struct Windows {
 }
 
 impl Windows {
-    fn new(data: Arc<Dataset>, args: &EvalArgs, seq: usize) -> anyhow::Result<Windows> {
-        let whole = args.val_fraction >= 1.0;
-        let most = args.val_tokens.div_ceil(seq);
+    fn new(data: Arc<Dataset>, how: &Windowing) -> anyhow::Result<Windows> {
+        let whole = how.val_fraction >= 1.0;
+        let most = how.val_tokens.div_ceil(how.seq);
         let options = LoaderOptions {
-            seq_len: seq,
+            seq_len: how.seq,
             order: Order::Sequential,
-            packing: Packing::Stream,
-            val_fraction: if whole { 0.0 } else { args.val_fraction },
+            packing: how.packing,
+            val_fraction: if whole { 0.0 } else { how.val_fraction },
             max_val_windows: Some(most),
             seed: 0,
         };
         let loader = Loader::new(data, options)?;
         let count = if whole { most.min(loader.train_windows() as usize) } else { loader.val_windows() };
         if count == 0 {
-            let what = format!("--val-fraction {} of {} tokens leaves nothing to read", args.val_fraction, loader.train_tokens());
+            let what = format!("--val-fraction {} of {} tokens leaves nothing to read", how.val_fraction, loader.train_tokens());
             return Err(exit::usage(format!("{what}; --val-fraction 1 reads all of it")));
         }
         Ok(Windows { one: loader.batch(1), loader, whole, count })
@@ -164,12 +189,15 @@ impl Windows {
             return;
         }
         let seq = self.loader.options().seq_len;
-        batch.reshape(rows, seq, false);
+        batch.reshape(rows, seq, self.one.starts.is_some());
         for row in 0..rows {
             let at = u128::from(self.loader.train_windows()) * (first + row) as u128 / self.count as u128;
             self.loader.fill_at(at as u64, &mut self.one);
             batch.inputs[row * seq..(row + 1) * seq].copy_from_slice(&self.one.inputs);
             batch.targets[row * seq..(row + 1) * seq].copy_from_slice(&self.one.targets);
+            if let (Some(all), Some(one)) = (&mut batch.starts, &self.one.starts) {
+                all[row * seq..(row + 1) * seq].copy_from_slice(one);
+            }
         }
     }
 
@@ -182,18 +210,31 @@ impl Windows {
     }
 }
 
-fn report(score: &Score, compact: Option<&(Score, usize)>, seq: usize, out: Out) -> anyhow::Result<()> {
+fn report(
+    score: &Score,
+    compact: Option<&(Score, usize)>,
+    recorded: Option<Evaluation>,
+    how: &Windowing,
+    out: Out,
+) -> anyhow::Result<()> {
     let (loss, perplexity) = (score.stats.mean(), score.stats.perplexity());
     let bpb = score.stats.bits_per_byte(score.bytes);
-    let shown = |e: Estimate| format!("{:.4} ± {:.4}", e.value, e.se);
+    let shown = |e: Estimate| out::estimate(e.value, e.se, 4);
     out.line(format!("loss           {} nats a token", shown(loss)))?;
     out.line(format!("perplexity     {}", shown(perplexity)))?;
     out.line(format!("bits per byte  {}", bpb.map_or_else(|| "unknown without a tokenizer".to_owned(), shown)))?;
     if let Some((compact, ids)) = compact {
         out.line(format!("loss           {} over the {ids} ids that training saw", shown(compact.stats.mean())))?;
     }
-    let (tokens, windows) = (score.stats.tokens(), score.stats.windows());
-    out.line(format!("read           {} tokens, {windows} windows of {seq}", out::count(tokens as f64)))?;
+    if let Some(recorded) = recorded {
+        out.line(format!("in training    {} at step {}", shown(recorded.loss), recorded.step))?;
+    }
+    let (tokens, windows, seq, packing) = (score.stats.tokens(), score.stats.windows(), how.seq, name(how.packing));
+    out.line(format!(
+        "read           {} tokens of {}, {windows} windows of {seq} ({packing})",
+        out::count(tokens as f64),
+        how.data
+    ))?;
     let compact = compact.map_or(Json::Null, |(compact, ids)| {
         let loss = compact.stats.mean();
         json!({ "loss": loss.value, "loss_se": loss.se, "ids": ids })
@@ -208,6 +249,23 @@ fn report(score: &Score, compact: Option<&(Score, usize)>, seq: usize, out: Out)
         "tokens": tokens,
         "windows": windows,
         "seq_len": seq,
+        "packing": packing,
+        "data": how.data,
         "compact": compact,
+        "recorded": recorded.map(|r| json!({ "step": r.step, "val_loss": r.loss.value, "val_loss_se": r.loss.se })),
     }))
+}
+
+fn loader_packing(packing: config::Packing) -> Packing {
+    match packing {
+        config::Packing::Stream => Packing::Stream,
+        config::Packing::Documents => Packing::Documents,
+    }
+}
+
+fn name(packing: Packing) -> &'static str {
+    match packing {
+        Packing::Stream => config::Packing::Stream.name(),
+        Packing::Documents => config::Packing::Documents.name(),
+    }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::{SETTINGS, Setting, TrainConfig, nearest};
-use crate::exit::usage;
+use crate::exit::{self, Exit, usage};
 
 /// Who gave a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -168,8 +168,27 @@ const OF_ONE_RUN: [&str; 15] = [
 /// # Errors
 /// A stored configuration that cannot be read.
 pub fn from_checkpoint(model: &Path) -> anyhow::Result<Vec<Given>> {
+    let stored = stored(model)?;
+    Ok(stored.into_iter().filter(|g| !OF_ONE_RUN.contains(&g.key)).collect())
+}
+
+/// The configuration that trained the checkpoint or run `model`, if it is one of ours.
+///
+/// # Errors
+/// A stored configuration that cannot be read.
+pub fn trained_with(model: &Path) -> anyhow::Result<Option<TrainConfig>> {
+    let (stored, mut config) = (stored(model)?, TrainConfig::default());
+    for given in &stored {
+        let setting = SETTINGS.iter().find(|s| s.key == given.key);
+        if let Some(Err(why)) = setting.map(|s| (s.set)(&mut config, &given.text)) {
+            return Err(Exit::new(exit::BAD_DATA, format!("{}: {}: {why}", given.origin, given.key)).into());
+        }
+    }
+    Ok((!stored.is_empty()).then_some(config))
+}
+
+fn stored(model: &Path) -> anyhow::Result<Vec<Given>> {
     let places = [model.join("trainer").join(super::RESOLVED_FILE), model.join(super::RESOLVED_FILE)];
     let Some(path) = places.into_iter().find(|p| p.is_file()) else { return Ok(Vec::new()) };
-    let stored = super::file::read_stored(&path, |_| Origin::Checkpoint(model.to_path_buf()))?;
-    Ok(stored.into_iter().filter(|g| !OF_ONE_RUN.contains(&g.key)).collect())
+    super::file::read_stored(&path, |_| Origin::Checkpoint(model.to_path_buf()))
 }

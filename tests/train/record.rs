@@ -29,6 +29,9 @@ fn events_are_in_order_and_agree_with_the_json() {
     let events = bench.events("run");
     assert_eq!(events.first().unwrap()["type"], "started");
     assert_eq!(events.last().unwrap()["type"], "finished");
+    // a step is the whole of it, bookkeeping included, and steps are not all that a run does
+    let (step_ms, seconds) = (json["ms_per_step"].as_f64().unwrap(), json["seconds"].as_f64().unwrap());
+    assert!(step_ms > 0.0 && step_ms * 5.0 <= 1e3 * seconds, "{step_ms} ms a step in {seconds} s");
     let steps = bench.steps("run");
     let numbers: Vec<u64> = steps.iter().map(|s| s["step"].as_u64().unwrap()).collect();
     assert_eq!(numbers, [1, 2, 3, 4, 5]);
@@ -79,6 +82,69 @@ fn the_reloaded_checkpoint_has_the_loss_of_training() {
         let reloaded = eval["loss"].as_f64().unwrap();
         assert!((trained - reloaded).abs() < 1e-4, "{out}: {trained} in training, {reloaded} reloaded");
     }
+}
+
+/// `eval` of `args` in the folder of `bench`.
+fn eval(bench: &Bench, args: &[&str]) -> Json {
+    let mut command = program();
+    command.arg("eval").args(args).args(["--threads", "1", "--json"]).env("AUTOANE_CACHE", bench.path("cache"));
+    let output = command.current_dir(bench.dir.path()).output().unwrap();
+    assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Loss over the ids that training saw.
+fn trained_loss(eval: &Json) -> f64 {
+    let compact = eval["compact"]["loss"].as_f64();
+    compact.unwrap_or_else(|| eval["loss"].as_f64().unwrap())
+}
+
+#[test]
+fn a_run_is_evaluated_on_the_windows_that_it_measured_itself_on() {
+    let bench = Bench::new();
+    let story =
+        |i: usize| format!("{{\"text\": \"The cat {i} sat on mat {} and said hello to dog number {}.\"}}\n", i % 11, i % 7);
+    std::fs::write(bench.path("s.jsonl"), (0..300).map(story).collect::<String>()).unwrap();
+    let text_data = ["--data", "s.jsonl", "--vocab-size", "280", "--packing", "documents"];
+    let cases: [(&str, &[&str]); 3] = [
+        ("stream", &[]),
+        ("few", &["--val-fraction", "0.3", "--val-tokens", "160", "--seq-len", "24"]),
+        ("documents", &text_data),
+    ];
+    for (out, more) in cases {
+        let flags: Vec<&str> = ["--steps", "25", "--learning-rate", "1e-2"].iter().chain(more).copied().collect();
+        let mut command = bench.command(out, &flags);
+        if more.contains(&"--seq-len") {
+            command = program();
+            command.args(["train", "--model-config", crate::common::SHAPE, "--data", "tokens.bin", "--out", out, "--json"]);
+            command.args(&flags).current_dir(bench.dir.path());
+        }
+        let output = command.env("AUTOANE_CACHE", bench.path("cache")).output().unwrap();
+        assert!(output.status.success(), "{out}: {}", text(&output.stderr));
+        let trained: Json = serde_json::from_slice(&output.stdout).unwrap();
+        let again = eval(&bench, &[out]);
+        assert_eq!(trained_loss(&again), trained["val_loss"].as_f64().unwrap(), "{out}: {again}");
+        assert_eq!(again["recorded"]["val_loss"], trained["val_loss"], "{out}");
+        assert_eq!(again["recorded"]["step"], 25, "{out}");
+        // the same checkpoint, named itself, and a choice that differs
+        let checkpoint = format!("{out}/checkpoints/last");
+        assert_eq!(trained_loss(&eval(&bench, &[&checkpoint])), trained_loss(&again), "{out}");
+        assert_ne!(trained_loss(&eval(&bench, &[out, "--seq-len", "12"])), trained_loss(&again), "{out}");
+    }
+    let stream = trained_loss(&eval(&bench, &["documents", "--packing", "stream"]));
+    let packed = eval(&bench, &["documents"]);
+    assert_eq!(packed["packing"], "documents");
+    assert!((stream - trained_loss(&packed)).abs() > 1e-3, "documents that see each other have another loss: {stream}");
+}
+
+#[test]
+fn a_run_whose_data_is_gone_is_evaluated_on_what_is_named() {
+    let bench = Bench::new();
+    bench.train("run", &["--steps", "2"]);
+    std::fs::rename(bench.path("tokens.bin"), bench.path("moved.bin")).unwrap();
+    let output = program().args(["eval", "run"]).current_dir(bench.dir.path()).output().unwrap();
+    crate::common::expect(&output, 66, &["tokens.bin", "--data"]);
+    assert!(eval(&bench, &["run", "--data", "moved.bin"])["loss"].is_number());
 }
 
 #[test]
