@@ -1,5 +1,9 @@
 //! What the paths on a command line point at: runs, checkpoints, model folders, token files.
 
+mod hint;
+
+pub use hint::{instead_of_model, instead_of_run};
+
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -8,6 +12,7 @@ use data::tokens::Width;
 use train::checkpoint::{CheckpointStore, MANIFEST, verify};
 
 use crate::config::{RESOLVED_FILE, TokenWidth};
+use crate::exit::{self, Exit};
 use crate::out::Out;
 
 /// Folder of a run's checkpoints.
@@ -27,14 +32,17 @@ pub fn is_checkpoint(path: &Path) -> bool {
 /// A checkpoint is verified; what had to be passed over is said loudly.
 ///
 /// # Errors
-/// 65 for a damaged checkpoint, 66 when there is none.
+/// 65 for a damaged checkpoint, 66 when there is none, or no model: what is there instead, and what to pass.
 pub fn model_folder(path: &Path, out: Out) -> anyhow::Result<PathBuf> {
     if is_checkpoint(path) {
         verify(path)?;
         return Ok(path.to_path_buf());
     }
     if !is_run(path) {
-        return Ok(path.to_path_buf());
+        return match instead_of_model(path) {
+            Some(message) => Err(Exit::new(exit::MISSING, message).into()),
+            None => Ok(path.to_path_buf()),
+        };
     }
     let store = CheckpointStore::view(&path.join(CHECKPOINTS));
     if let Some(step) = store.best() {

@@ -108,6 +108,19 @@ fn combinations_without_a_meaning_are_refused() {
     fails(&["models", "-q", "-v"], 2, &["cannot be used with"]);
 }
 
+#[test]
+fn where_each_part_runs_is_told_and_never_changed_silently() {
+    let dir = tempfile::tempdir().unwrap();
+    let tokens = dir.path().join("t.bin");
+    fs::write(&tokens, (0..4000u16).flat_map(|i| (i % 50).to_le_bytes()).collect::<Vec<u8>>()).unwrap();
+    let out = dir.path().join("run");
+    let args = ["train", "stories-1m", "--data", tokens.to_str().unwrap(), "--vocab-size", "50", "--explain", "--json"];
+    let seen = json(&[&args[..], &["--out", out.to_str().unwrap()]].concat());
+    assert_eq!(seen["device"], "cpu");
+    assert!(seen["blocks"].as_array().unwrap().len() >= 5, "{seen}");
+    assert!(!out.exists(), "explaining makes no run");
+}
+
 fn value<'a>(dry_run: &'a Json, key: &str) -> (&'a Json, &'a str) {
     let entry = &dry_run["settings"][key];
     (&entry["value"], entry["origin"].as_str().unwrap())
@@ -183,6 +196,44 @@ fn resume_of_what_is_not_there_is_an_error() {
     fails(&["train", "--resume", dir.path().to_str().unwrap()], 66, &["config.resolved.toml"]);
     fs::write(dir.path().join("config.resolved.toml"), "seed = 1\nsteps = \"many\"\n").unwrap();
     fails(&["train", "--resume", dir.path().to_str().unwrap()], 65, &["config.resolved.toml:2", "many"]);
+}
+
+/// A folder that looks like a finished run from outside.
+fn pretend_run(path: &Path) {
+    fs::create_dir_all(path.join("checkpoints")).unwrap();
+    fs::write(path.join("config.resolved.toml"), "seed = 1\n").unwrap();
+}
+
+#[test]
+fn a_folder_of_runs_is_listed_and_the_one_to_pass_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let runs = dir.path().join("runs");
+    pretend_run(&runs.join("stories-1"));
+    pretend_run(&runs.join("stories-2"));
+    let name = |path: &str| dir.path().join(path).to_str().unwrap().to_owned();
+    let listed = ["holds 2 runs", "pass one of them", "runs/stories-1", "runs/stories-2"];
+    let npy = name("x.npy");
+    for args in [
+        vec!["generate", "RUNS", "--prompt", "Once"],
+        vec!["eval", "RUNS"],
+        vec!["logits", "RUNS", "--tokens", "1", "--out", &npy],
+        vec!["convert", "RUNS", &npy],
+        vec!["inspect", "RUNS"],
+        vec!["train", "RUNS", "--steps", "1"],
+        vec!["train", "--resume", "RUNS"],
+    ] {
+        let runs = name("runs");
+        let args: Vec<&str> = args.into_iter().map(|a| if a == "RUNS" { &runs } else { a }).collect();
+        fails(&args, 66, &listed);
+    }
+    fails(&["generate", &name("runs/stories-1/checkpoints")], 66, &["a part of a run", "pass the run"]);
+    fails(&["train", "--resume", &name("runs/stories-1/checkpoints")], 66, &["a part of one", "runs/stories-1"]);
+    fails(&["generate", &name("runs/storys-1")], 66, &["no such file or folder", "did you mean", "stories-1"]);
+    fails(&["generate", "stories-1m"], 66, &["is a preset", "autoane train stories-1m"]);
+    fails(&["generate", &name("")], 66, &["expected a run, a checkpoint, or a model folder", "found runs"]);
+    let output = autoane(&["generate", "stories-2"]).current_dir(dir.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(66));
+    assert!(stderr(&output).contains("did you mean runs/stories-2?"), "{}", stderr(&output));
 }
 
 #[test]

@@ -80,9 +80,6 @@ pub fn run(args: &InspectArgs, out: Out) -> anyhow::Result<()> {
 }
 
 fn describe(path: &Path, out: Out) -> anyhow::Result<Report> {
-    if !path.exists() {
-        return Err(Exit::new(exit::MISSING, format!("{}: no such file or folder", path.display())).into());
-    }
     if place::is_run(path) {
         return run::describe(path);
     }
@@ -96,6 +93,9 @@ fn describe(path: &Path, out: Out) -> anyhow::Result<Report> {
     }
     if path.is_file() && name.starts_with("tokenizer") && name.ends_with(".json") {
         return tokenizer(path);
+    }
+    if let Some(message) = place::instead_of_model(path) {
+        return Err(Exit::new(exit::MISSING, message).into());
     }
     if path.is_dir() || name.ends_with(".safetensors") || name.ends_with(".json") {
         return model::describe(path);

@@ -49,7 +49,8 @@ impl ModelChoice {
         if name.contains(['/', '\\'])
             || path.extension().is_some_and(|e| e.len() > 1 && e.to_str().is_some_and(is_model_extension))
         {
-            return Err(Exit::new(exit::MISSING, format!("{name}: no such file or folder")).into());
+            let message = crate::place::instead_of_model(path).unwrap_or_else(|| format!("{name}: no such file or folder"));
+            return Err(Exit::new(exit::MISSING, message).into());
         }
         let presets = model::presets();
         let names: Vec<&str> = presets.iter().map(|p| p.name).collect();

@@ -153,8 +153,7 @@ fn apply(stack: &[Given]) -> anyhow::Result<(TrainConfig, Vec<Origin>)> {
 fn read_run(folder: &Path) -> anyhow::Result<Vec<Given>> {
     let path = folder.join(RESOLVED_FILE);
     if !path.is_file() {
-        let found = if folder.is_dir() { format!("a folder without {RESOLVED_FILE}") } else { "nothing there".to_owned() };
-        let message = format!("--resume {}: expected a run folder, found {found}", folder.display());
+        let message = format!("--resume {}: {}", folder.display(), crate::place::instead_of_run(folder));
         return Err(Exit::new(exit::MISSING, message).into());
     }
     let mut run = file::read_stored(&path, |_| Origin::Run(folder.to_path_buf()))?;

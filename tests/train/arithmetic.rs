@@ -117,3 +117,101 @@ fn a_released_model_is_continued() {
     let layout = Layout::of(before.spec());
     assert_ne!(before.load(&layout).unwrap(), after.load(&layout).unwrap());
 }
+
+/// Every file below `folder`, with its bytes.
+fn files(folder: &std::path::Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && !path.is_symlink() {
+            all.extend(files(&path));
+        } else if path.is_file() {
+            all.push((path.clone(), std::fs::read(&path).unwrap()));
+        }
+    }
+    all.sort();
+    all
+}
+
+/// The original wrote its best weights over the converted model that it had begun from.
+#[test]
+fn the_model_that_training_begins_from_is_never_written_to() {
+    let bench = Bench::new();
+    let golden = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/llama-untied-mha"));
+    std::fs::create_dir(bench.path("base")).unwrap();
+    for name in ["config.json", "model.safetensors"] {
+        std::fs::copy(golden.join(name), bench.path("base").join(name)).unwrap();
+    }
+    let train = |from: &str, out: &str| {
+        let mut command = crate::common::program();
+        command.args(["train", from, "--data", "tokens.bin", "--out", out, "--seq-len", "16", "--batch-size", "2"]);
+        command.args(["--steps", "9", "--eval-every", "3", "--save-every", "2", "--learning-rate", "1e-2"]);
+        command.current_dir(bench.dir.path()).output().unwrap()
+    };
+    for (from, out) in [("base", "tuned"), ("tuned/checkpoints/last", "again"), ("tuned", "once-more")] {
+        let folder = bench.path(from.split('/').next().unwrap());
+        let before = files(&folder);
+        let output = train(from, out);
+        assert!(output.status.success(), "{from}: {}", crate::common::text(&output.stderr));
+        assert!(bench.path(out).join("checkpoints/best").exists(), "a best was saved");
+        assert!(files(&folder) == before, "{from} was written to");
+    }
+    let before = files(&bench.path("base"));
+    crate::common::expect(&train("base", "base"), 73, &["base", "not empty"]);
+    assert!(files(&bench.path("base")) == before);
+}
+
+/// A checkpoint of windows of 128 could not be loaded by a program compiled for 256.
+#[test]
+fn the_window_of_a_checkpoint_binds_nobody() {
+    let bench = Bench::new();
+    bench.train("run", &["--steps", "2"]);
+    let mut command = crate::common::program();
+    command.args(["train", "run/checkpoints/last", "--data", "tokens.bin", "--out", "wider", "--seq-len", "40", "--json"]);
+    let output = command.args(["--steps", "2", "--batch-size", "3"]).current_dir(bench.dir.path()).output().unwrap();
+    assert!(output.status.success(), "{}", crate::common::text(&output.stderr));
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["tokens"].as_u64(), Some(2 * 3 * 40));
+}
+
+/// Weight decay, betas, warm-up, accumulation and clipping were parsed by the original and reached no trainer.
+#[test]
+fn every_setting_of_a_step_reaches_the_weights() {
+    let bench = Bench::new();
+    let base = ["--steps", "4"];
+    bench.train("base", &base);
+    let plain = bench.weights("base");
+    let changes = [
+        ["--learning-rate", "2e-3"],
+        ["--schedule", "linear"],
+        ["--warmup", "3"],
+        ["--min-lr-ratio", "0.9"],
+        ["--optimizer", "muon"],
+        ["--weight-decay", "0.9"],
+        ["--beta1", "0.5"],
+        ["--beta2", "0.5"],
+        ["--clip-norm", "0.01"],
+        ["--accumulate", "2"],
+        ["--seed", "5"],
+        ["--data-order", "sequential"],
+        ["--residual-scale", "0.5"],
+        ["--val-fraction", "0.4"],
+        ["--compact-vocab", "false"],
+    ];
+    for (i, change) in changes.iter().enumerate() {
+        let out = format!("run-{i}");
+        let joined = change.join("=");
+        bench.train(&out, &[&base[..], &[joined.as_str()]].concat());
+        let same = bench.weights(&out) == plain;
+        // every id of the file occurs: there is nothing to compact
+        assert_eq!(same, change[0] == "--compact-vocab", "{joined}");
+    }
+    for (flag, value, rest) in [("--seq-len", "24", ["--batch-size", "2"]), ("--batch-size", "3", ["--seq-len", "16"])] {
+        let out = flag.trim_start_matches('-');
+        let mut command = crate::common::program();
+        command.args(["train", "--model-config", crate::common::SHAPE, "--data", "tokens.bin", "--out", out, "--threads", "1"]);
+        let output = command.args(base).args([flag, value]).args(rest).current_dir(bench.dir.path()).output().unwrap();
+        assert!(output.status.success(), "{flag}: {}", crate::common::text(&output.stderr));
+        assert!(bench.weights(out) != plain, "{flag}");
+    }
+}

@@ -103,3 +103,70 @@ fn subfolders_of_a_text_folder_are_read() {
     let manifest = std::fs::read_to_string(bench.path("run/data.manifest.json")).unwrap();
     assert!(manifest.contains("er/b.txt") && manifest.contains("\"documents\": 2"), "{manifest}");
 }
+
+/// Weight decay reached embedding rows that no gradient ever does: a base model lost the words that the data does not use.
+#[test]
+fn rows_of_ids_that_never_occur_stay_untouched_without_compaction_too() {
+    let bench = Bench::new();
+    let sparse: Vec<u16> = tokens(6000, 32).iter().map(|t| 3 * t).collect();
+    write_tokens(&bench.path("sparse.bin"), &sparse);
+    let base = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/llama-untied-mha");
+    let before = formats::hf::open(std::path::Path::new(base)).unwrap();
+    assert!(!before.spec().tied);
+    for (out, optimizer) in [("adam", "adamw"), ("sgd", "sgd")] {
+        let mut command = crate::common::program();
+        command.args(["train", base, "--data", "sparse.bin", "--no-compact-vocab", "--out", out, "--optimizer", optimizer]);
+        command.args(["--steps", "8", "--seq-len", "16", "--weight-decay", "1", "--learning-rate", "0.05", "--threads", "1"]);
+        let output = command.current_dir(bench.dir.path()).output().unwrap();
+        assert!(output.status.success(), "{}", crate::common::text(&output.stderr));
+        let after = formats::hf::open(&bench.path(out).join("checkpoints/last")).unwrap();
+        let (rows, d) = (before.spec().vocab, before.spec().dim);
+        let table = |model: &formats::Model| model.tensor(model::TensorId::Embed).unwrap().unwrap();
+        let (old, new) = (table(&before), table(&after));
+        for id in 0..rows {
+            let row = id * d..(id + 1) * d;
+            let occurs = sparse.contains(&(id as u16));
+            assert_eq!(old[row.clone()] != new[row], occurs, "{optimizer}: row {id}");
+        }
+    }
+}
+
+/// The original drew ids that training had never seen, whose rows were noise.
+#[test]
+fn only_ids_that_training_saw_are_sampled_unless_all_are_asked_for() {
+    let bench = Bench::new();
+    let story = |i: usize| format!("{{\"text\": \"The cat {i} sat on mat {}.\"}}\n", i % 7);
+    std::fs::write(bench.path("s.jsonl"), (0..300).map(story).collect::<String>()).unwrap();
+    let program = |args: &[&str]| {
+        let mut command = crate::common::program();
+        let output = command.args(args).current_dir(bench.dir.path()).env("AUTOANE_CACHE", bench.path("cache")).output().unwrap();
+        assert!(output.status.success(), "{args:?}: {}", crate::common::text(&output.stderr));
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+    };
+    let shape = ["train", "--model-config", crate::common::SHAPE, "--out", "run", "--json"];
+    program(&[&shape[..], &["--data", "s.jsonl", "--vocab-size", "290", "--steps", "3", "--seq-len", "16"]].concat());
+    let map = std::fs::read_to_string(bench.path("run/checkpoints/last/trainer/vocab.json")).unwrap();
+    let seen: Vec<u64> = serde_json::from_str::<serde_json::Value>(&map).unwrap()["full_of"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|id| id.as_u64().unwrap())
+        .collect();
+    assert!(seen.len() < 150, "most bytes do not occur in the text");
+    // so hot that every id is as likely as any other
+    let hot = ["generate", "run", "--temperature", "100", "--top-p", "1", "--max-tokens", "40", "--json"];
+    let drawn = |more: &[&str]| -> Vec<u64> {
+        let ids = (1..6).flat_map(|seed| {
+            let seed = seed.to_string();
+            let said = program(&[&hot[..], &["--seed", &seed], more].concat());
+            said["ids"].as_array().unwrap().iter().map(|id| id.as_u64().unwrap()).collect::<Vec<_>>()
+        });
+        ids.collect()
+    };
+    let ids = drawn(&[]);
+    assert!(ids.len() > 40 && ids.iter().all(|id| seen.contains(id)), "{ids:?}");
+    assert!(drawn(&["--all-ids"]).iter().any(|id| !seen.contains(id)), "all ids were asked for");
+    let eval = program(&["eval", "run", "--json"]);
+    assert!(eval["loss"].is_number() && eval["compact"]["loss"].is_number(), "both losses are told: {eval}");
+    assert_eq!(eval["compact"]["ids"].as_u64(), Some(seen.len() as u64));
+}
