@@ -32,11 +32,13 @@ pub fn choose(resolved: &mut Resolved, cpu: &Cpu, data: &Dataset, out: Out) -> a
     let Some((preset, tokens, params)) = table.iter().rfind(good).or(table.first()) else {
         return Err(Exit::new(exit::INTERNAL, "the ladder of models is empty").into());
     };
+    let enough = *tokens >= TOKENS_PER_PARAMETER * *params as f64;
+    let rule = if enough { "the largest size that sees a token for each parameter" } else { "the smallest size there is" };
     let why = format!(
-        "auto: {:.0} GFLOP/s measured; {} of {} parameters would see {} tokens",
-        rate / 1e9,
+        "auto: {}, {} parameters: {rule}; at the {:.0} GFLOP/s measured here it sees about {} tokens",
         preset.name,
         out::count(*params as f64),
+        rate / 1e9,
         out::count(*tokens)
     );
     out.say(&why);

@@ -92,6 +92,19 @@ impl Out {
     }
 }
 
+/// How this program is called from here: by its name where the shell would find it, else by its path. The first thing that
+/// most people run is the binary that cargo has just built.
+pub fn program() -> String {
+    let name = env!("CARGO_PKG_NAME");
+    let found = |dirs: std::ffi::OsString| std::env::split_paths(&dirs).any(|dir| dir.join(name).is_file());
+    if std::env::var_os("PATH").is_some_and(found) {
+        return name.to_owned();
+    }
+    let Ok(exe) = std::env::current_exe() else { return name.to_owned() };
+    let here = std::env::current_dir().unwrap_or_default();
+    exe.strip_prefix(&here).unwrap_or(&exe).display().to_string()
+}
+
 fn bar(total: u64) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(8));
     let template = if total == 0 { "{spinner} {msg}" } else { "{bar:30} {percent:>3}%  {msg}" };

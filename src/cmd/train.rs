@@ -124,7 +124,8 @@ fn session(
     drop(host);
     if let End::Interrupted(code) = outcome.end {
         out.json(&summary(&outcome, &wired.spec, config, &run_dir))?;
-        out.say(format!("stopped after step {}; go on with `autoane train --resume {run_dir}`", outcome.spent.steps));
+        let next = format!("go on with `{} train --resume {run_dir}`", out::program());
+        out.say(format!("stopped after step {}; {next}", outcome.spent.steps));
         return Ok(code);
     }
     out.say(report);
@@ -207,13 +208,14 @@ fn conclude(outcome: &train::trainer::Outcome, sample: Option<&str>, run_dir: &s
         out.line(format!("validation loss {} nats a token{bpb}", out::estimate(e.loss.value, e.loss.se, 4)))?;
     }
     if let Some(text) = sample {
-        out.line(format!("\n{text}\n"))?;
+        out.line(format!("\nwhat it writes by itself:\n{}\n", text.trim()))?;
     }
     let best = if Path::new(run_dir).join("checkpoints/best").exists() { "best" } else { "last" };
     let speaks = Path::new(run_dir).join("checkpoints").join(best).join("tokenizer.json").is_file();
-    let generate = if speaks { format!("  autoane generate {run_dir} --prompt \"Once upon a time\"\n") } else { String::new() };
+    let me = out::program();
+    let generate = if speaks { format!("  {me} generate {run_dir} --prompt \"Once upon a time\"\n") } else { String::new() };
     out.say(format!(
-        "next:\n{generate}  autoane eval {run_dir}\n  autoane train --resume {run_dir} --max-time 10m\n  \
+        "next:\n{generate}  {me} eval {run_dir}\n  {me} train --resume {run_dir} --max-time 10m\n  \
          checkpoint for other programs: {run_dir}/checkpoints/{best}"
     ));
     Ok(())

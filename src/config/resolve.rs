@@ -107,7 +107,7 @@ impl Resolved {
         (self.config, self.origins) = apply(&stack)?;
         if self.config.steps.is_none() && self.config.tokens.is_none() && self.config.max_time.is_none() {
             self.config.max_time = Some(DEFAULT_TIME);
-            self.set_origin("max-time", Origin::Default("no budget".to_owned()));
+            self.set_origin("max-time", Origin::Default("a run without --steps and --tokens".to_owned()));
         }
         rules::check(self)
     }
