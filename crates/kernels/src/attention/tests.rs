@@ -59,7 +59,7 @@ fn check_on(cpu: Cpu, a: &Attention<'_>, rows: usize) {
     let mut dqkv = vec![f32::NAN; qkv.len()];
     attention_backward(&cpu, a, &mut dqkv, &doo, &o, &lse, &qkv);
     let objective = |x: &[f64]| -> f64 { reference(a, x).iter().zip(&doo).map(|(o, d)| o * f64::from(*d)).sum() };
-    for i in (0..qkv.len()).step_by((qkv.len() / 90 | 1).max(37)) {
+    for i in (0..qkv.len()).step_by((qkv.len() / 90).max(37)) {
         let mut x = wide.clone();
         x[i] += 1e-4;
         let up = objective(&x);

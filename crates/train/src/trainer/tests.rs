@@ -156,7 +156,9 @@ fn a_step_that_is_left_midway_leaves_no_trace() {
     for call in 1..=evaluations / 2 + steps {
         let mut host = Memory { stop_at_call: Some(call), ..Memory::default() };
         let end = trainer(&cpu, folder.path(), 3).run(&mut host).unwrap().end;
-        assert_eq!((end, host.calls), (End::Interrupted(143), call.max(evaluations / 2 + 1)), "obeyed at once");
+        // an evaluation that is left is followed by a step that is
+        let asked = call + u64::from(call <= evaluations / 2);
+        assert_eq!((end, host.calls), (End::Interrupted(143), asked), "obeyed at once");
         let (made, saved) = (host.steps().len(), host.saved.as_ref().unwrap().2.clone());
         assert_eq!((saved.cursor, saved.spent.steps), (made as u64 * 4, made as u64), "stopped at call {call}");
         let mut again = trainer(&cpu, folder.path(), 3);
