@@ -12,7 +12,7 @@ use super::{BLOCK, BLOCK_BYTES, Elements, Matrix};
 use crate::math::sum_lanes;
 
 /// Bytes between what is read and what is fetched: hardware stops fetching ahead at the end of a page.
-const AHEAD: usize = 4096;
+const AHEAD: usize = 8192;
 
 /// Whether there is a form for this weight: q8_0 needs byte products.
 pub(super) fn takes(w: &Matrix<'_>) -> bool {

@@ -10,7 +10,7 @@ use crate::pool::Shareable;
 /// Most rows of activations for which the weights are read in place, row by row.
 pub const ROWS_MAX: usize = 8;
 /// Bytes of weights that a task reads.
-const TASK_BYTES: usize = 32 << 10;
+const TASK_BYTES: usize = 64 << 10;
 /// Decoded elements of a panel of a large product: few enough for a second-level cache.
 const PANEL: usize = 256 << 10;
 
