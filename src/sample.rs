@@ -1,6 +1,11 @@
 //! Text from a model: prompt to ids, ids to the decoder, new ids to text as they come.
 
+pub mod stop;
+pub mod weights;
+
+use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use data::{Tokenizer, VocabMap};
 use engine::{DecodeWeights, Decoder, Sampler, SamplingConfig};
@@ -12,10 +17,10 @@ use crate::exit;
 /// A model that can speak. Its ids are those of the tokenizer, or those of `map` when training ran over fewer.
 #[derive(Clone, Copy)]
 pub struct Model<'a> {
-    /// Shape; its vocabulary is that of `params`.
+    /// Shape; its vocabulary is that of `weights`.
     pub spec: &'a ModelSpec,
     /// Weights.
-    pub params: &'a [f32],
+    pub weights: &'a DecodeWeights<'a>,
     /// Text to ids and back.
     pub tokenizer: &'a Arc<Tokenizer>,
     /// Ids of the model to ids of the tokenizer.
@@ -49,7 +54,22 @@ pub struct Request<'a> {
     pub max_tokens: usize,
 }
 
-/// Continues the prompt, handing each new id (in the tokenizer's ids) to `each`, which may stop it; returns their number.
+/// What was generated, and how long it took.
+#[derive(Clone, Copy, Debug)]
+pub struct Made {
+    /// New tokens, without the one that ended the text.
+    pub tokens: usize,
+    /// Whether an id that ends a text came.
+    pub ended: bool,
+    /// From the prompt to the logits after it.
+    pub prompt_time: Duration,
+    /// Tokens that went through the model one by one: all new ones but the last.
+    pub decoded: usize,
+    /// How long that took, the choice of each included.
+    pub decode_time: Duration,
+}
+
+/// Continues the prompt, handing each new id (in the tokenizer's ids) to `each`, which may stop it.
 /// Only ids of the model that are `allowed` are drawn. Ends at an id of the tokenizer for which `ends` is true.
 ///
 /// # Errors
@@ -60,24 +80,32 @@ pub fn generate(
     request: Request<'_>,
     allowed: impl Fn(u32) -> bool,
     ends: impl Fn(u32) -> bool,
-    mut each: impl FnMut(u32) -> anyhow::Result<()>,
-) -> anyhow::Result<usize> {
+    mut each: impl FnMut(u32) -> anyhow::Result<ControlFlow<()>>,
+) -> anyhow::Result<Made> {
     let Request { prompt, config, max_tokens } = request;
-    let weights = DecodeWeights::borrowed(model.spec, model.params)?;
-    let mut decoder = Decoder::new(cpu, model.spec, &weights, prompt.len() + max_tokens);
+    let mut decoder = Decoder::new(cpu, model.spec, model.weights, prompt.len() + max_tokens);
     let mut sampler = Sampler::new(config);
+    sampler.observe(prompt);
     let full = |own: u32| model.map.and_then(|map| map.to_full(own)).unwrap_or(own);
-    let mut next = sampler.next(decoder.feed(prompt)?, &allowed);
-    for made in 0..max_tokens {
-        if ends(full(next)) {
-            return Ok(made);
+    let began = Instant::now();
+    let logits = decoder.feed(prompt)?;
+    let prompt_time = began.elapsed();
+    let began = Instant::now();
+    let mut next = sampler.next(logits, &allowed);
+    let (mut tokens, mut decoded, mut ended) = (0, 0, false);
+    while tokens < max_tokens {
+        ended = ends(full(next));
+        if ended {
+            break;
         }
-        each(full(next))?;
-        if made + 1 < max_tokens {
-            next = sampler.next(decoder.feed(&[next])?, &allowed);
+        tokens += 1;
+        if each(full(next))?.is_break() || tokens == max_tokens {
+            break;
         }
+        next = sampler.next(decoder.feed(&[next])?, &allowed);
+        decoded += 1;
     }
-    Ok(max_tokens)
+    Ok(Made { tokens, ended, prompt_time, decoded, decode_time: began.elapsed() })
 }
 
 /// The text after `prompt`, up to `max_tokens` tokens or the end of the text.
@@ -97,7 +125,7 @@ pub fn text(cpu: &Cpu, model: &Model<'_>, prompt: &str, config: SamplingConfig, 
         |id| Some(id) == eos,
         |id| {
             made.push(id);
-            Ok(())
+            Ok(ControlFlow::Continue(()))
         },
     )?;
     Ok(model.tokenizer.decode(&made))

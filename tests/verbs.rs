@@ -210,6 +210,22 @@ fn a_released_model_tells_the_known_story() {
     // a prompt is continued where the model would have gone anyway, its first space kept
     let rest = json(&[&args[..], &["--prompt", "Once upon a time, there was a little girl"]].concat(), dir.path());
     assert!(rest["text"].as_str().unwrap().starts_with(" named Lily. She loved to play"), "{rest}");
+    let file = dir.path().join("prompt.txt");
+    fs::write(&file, "Once upon a time, there was a little girl\r\n").unwrap();
+    let from_file = json(&[&args[..], &["--prompt-file", text(&file)]].concat(), dir.path());
+    assert_eq!(from_file["text"], rest["text"]);
+    assert!(from_file["prompt_tokens_per_second"].as_f64().unwrap() > 0.0);
+    assert!(from_file["decode_tokens_per_second"].as_f64().unwrap() > 0.0);
+    fails(&[&args[..], &["--prompt-file", "nowhere.txt"]].concat(), dir.path(), 66, &["nowhere.txt"]);
+    fails(&[&args[..], &["--prompt-file", text(&file), "--prompt", "x"]].concat(), dir.path(), 2, &["--prompt-file"]);
+    // a stop text that no token ends with, and one that never comes
+    let stopped = json(&[&args[..], &["--stop", "zebra", "--stop", "e loved to pl"]].concat(), dir.path());
+    assert_eq!(stopped["text"], known.split_once("e loved").unwrap().0);
+    assert_eq!(stopped["stopped"], "stop");
+    let punished = json(&[&args[..], &["--repetition-penalty", "1.3", "--penalty-window", "0"]].concat(), dir.path());
+    assert_ne!(punished["text"], known);
+    let expanded = json(&[&args[..], &["--weights", "f32"]].concat(), dir.path());
+    assert_eq!(expanded["text"], known);
     let sampled =
         |seed: &str| json(&["generate", text(&model), "--max-tokens", "30", "--seed", seed], dir.path())["text"].clone();
     assert_eq!(sampled("1"), sampled("1"));

@@ -19,7 +19,8 @@ settings, those over the preset's. --max-time, --steps and --tokens: whichever i
 
 pub const GENERATE: &str = "Examples:
   autoane generate runs/NAME --prompt \"Once upon a time\"
-  autoane generate path/to/hf-dir --prompt \"The sea\" --temperature 0 --max-tokens 50";
+  autoane generate path/to/hf-dir --prompt \"The sea\" --temperature 0 --max-tokens 50
+  autoane generate model.gguf --prompt-file question.txt --stop \"\\n\\n\" --top-k 40 --repetition-penalty 1.1 --json";
 
 pub const EVAL: &str = "Examples:
   autoane eval runs/NAME                       # the loss that the run measured, on the same windows

@@ -28,17 +28,9 @@ impl MachineArgs {
     }
 }
 
-/// `generate MODEL --prompt TEXT`
+/// How the next token is chosen.
 #[derive(Clone, Debug, Args)]
-pub struct GenerateArgs {
-    /// Model folder or a run's checkpoint
-    pub model: PathBuf,
-    /// Text to continue
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    pub prompt: String,
-    /// Longest continuation, in tokens
-    #[arg(long, value_name = "N", default_value = "256", value_parser = positive_size)]
-    pub max_tokens: usize,
+pub struct SamplingArgs {
     /// Softmax temperature; 0 takes the likeliest token
     #[arg(long, value_name = "T", default_value = "0.8", allow_negative_numbers = true, value_parser = temperature)]
     pub temperature: f32,
@@ -51,9 +43,63 @@ pub struct GenerateArgs {
     /// Leave out tokens below this share of the likeliest one's probability
     #[arg(long, value_name = "P", default_value = "0", allow_negative_numbers = true, value_parser = probability)]
     pub min_p: f32,
+    /// Divides the positive logits of recent tokens and multiplies their negative ones; 1: off
+    #[arg(long, value_name = "R", default_value = "1", allow_negative_numbers = true, value_parser = penalty)]
+    pub repetition_penalty: f32,
+    /// Recent tokens that the penalty counts, those of the prompt too; 0: all
+    #[arg(long, value_name = "N", default_value = "64", value_parser = any_size)]
+    pub penalty_window: usize,
     /// Seed of the sampling
     #[arg(long, value_name = "N", default_value = "42", value_parser = seed)]
     pub seed: u64,
+}
+
+impl SamplingArgs {
+    /// The same for a sampler.
+    pub fn config(&self) -> engine::SamplingConfig {
+        engine::SamplingConfig {
+            temperature: self.temperature,
+            top_k: self.top_k,
+            top_p: self.top_p,
+            min_p: self.min_p,
+            repetition_penalty: self.repetition_penalty,
+            penalty_window: self.penalty_window,
+            seed: self.seed,
+        }
+    }
+}
+
+/// How weights lie in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum WeightsArg {
+    /// As in the file, where the kernels read its type (f32, f16, bf16, q8_0), else 32 bits
+    Stored,
+    /// 32 bits
+    F32,
+}
+
+/// `generate MODEL --prompt TEXT`
+#[derive(Clone, Debug, Args)]
+pub struct GenerateArgs {
+    /// Model folder or a run's checkpoint
+    pub model: PathBuf,
+    /// Text to continue
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub prompt: String,
+    /// File whose text is continued
+    #[arg(long, value_name = "FILE", conflicts_with = "prompt")]
+    pub prompt_file: Option<PathBuf>,
+    /// Longest continuation, in tokens
+    #[arg(long, value_name = "N", default_value = "256", value_parser = positive_size)]
+    pub max_tokens: usize,
+    /// End before this text; may be given several times
+    #[arg(long, value_name = "TEXT")]
+    pub stop: Vec<String>,
+    #[command(flatten)]
+    pub sampling: SamplingArgs,
+    /// How the weights lie in memory
+    #[arg(long, value_name = "TYPE", default_value = "stored")]
+    pub weights: WeightsArg,
     /// Sample also ids that training never saw
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", hide_default_value = true, hide_possible_values = true)]
     pub all_ids: bool,
@@ -315,6 +361,10 @@ pub(super) fn positive_real(text: &str) -> Result<f32, String> {
 
 fn temperature(text: &str) -> Result<f32, String> {
     real(text, 0.0, 100.0).map(|v| v as f32)
+}
+
+fn penalty(text: &str) -> Result<f32, String> {
+    real(text, 0.01, 100.0).map(|v| v as f32)
 }
 
 fn probability(text: &str) -> Result<f32, String> {

@@ -277,7 +277,8 @@ impl Host for RunHost<'_> {
         }
         let config =
             engine::SamplingConfig { temperature: 0.8, top_p: 0.95, seed: self.seed, ..engine::SamplingConfig::default() };
-        let model = crate::sample::Model { spec: &wired.spec, params, tokenizer, map: Some(wired.data.vocab()) };
+        let weights = &engine::DecodeWeights::borrowed(&wired.spec, params)?;
+        let model = crate::sample::Model { spec: &wired.spec, weights, tokenizer, map: Some(wired.data.vocab()) };
         let text = crate::sample::text(self.files.cpu, &model, "", config, SAMPLE_TOKENS)?;
         let folder = self.folder.path.join("samples");
         std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;

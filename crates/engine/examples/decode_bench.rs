@@ -24,7 +24,10 @@ fn encoded(kind: &str, floats: &[f32]) -> Numbers<'static> {
         "f16" => Numbers::F16(Cow::Owned(floats.iter().flat_map(|f| ((f * 1e4) as i16 as u16 & 0xa7ff).to_le_bytes()).collect())),
         "bf16" => Numbers::Bf16(Cow::Owned(words(0xffff))),
         "q8_0" => Numbers::Q8_0(Cow::Owned(
-            floats.chunks(32).flat_map(|block| [0, 0x10].into_iter().chain(block.iter().map(|f| (f * 1000.0) as i8 as u8))).collect(),
+            floats
+                .chunks(32)
+                .flat_map(|block| [0, 0x10].into_iter().chain(block.iter().map(|f| (f * 1000.0) as i8 as u8)))
+                .collect(),
         )),
         _ => Numbers::F32(Cow::Owned(floats.to_vec())),
     }
@@ -63,7 +66,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         let (speed, bytes) = (median(&decodes[tokens..]), weights.bytes_of_a_token() as f64);
         let share = 100.0 * speed * bytes / (1e9 * gbps);
-        println!("{kind:5} prompt {:7.1}/s  decode {speed:6.1}/s  {:.1} GB/s, {share:.0}%", median(&prompts[1..]), speed * bytes / 1e9);
+        println!(
+            "{kind:5} prompt {:7.1}/s  decode {speed:6.1}/s  {:.1} GB/s, {share:.0}%",
+            median(&prompts[1..]),
+            speed * bytes / 1e9
+        );
     }
     Ok(())
 }
