@@ -9,6 +9,8 @@
 //! Legend: m rows of activations, k columns of a weight, n its rows.
 
 #[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
 mod decode;
 mod dots;

@@ -1,12 +1,12 @@
 //! Attention of new tokens over the keys and values of all before them, for decoding and for prompts in pieces.
 //!
 //! A task takes one key head, a few new tokens, and all query heads that read it: their rows are one left matrix, so that
-//! keys and values are read once. Keys lie transposed, one row a channel, so that scores come in vectors of positions.
+//! keys and values are read once. Keys lie in blocks of 32 positions, transposed: scores come in vectors of positions, from
+//! memory that is read along.
 //! Legend: m new tokens after `len` old ones, h heads over kv key heads, hd head width, g = h / kv.
 
 use crate::Cpu;
 use crate::pool::Shareable;
-use crate::simd::LANES;
 
 use super::forward::softmax_row;
 use super::tile::{Strided, tile};
@@ -15,14 +15,15 @@ use super::{Columns, QUERIES};
 /// Fewer new numbers than this are stored by the calling thread: waking the others would take longer.
 const ALONE: usize = 16 << 10;
 
+/// Positions of a block of keys.
+const WIDTH: usize = 32;
+
 /// Keys and values of one block.
 pub struct KvCache {
     kv_heads: usize,
     head_dim: usize,
     capacity: usize,
-    /// Distance of channels in `keys`: odd in vectors, for channels at powers of two would share a set of the cache.
-    stride: usize,
-    /// `[kv, hd, stride]`
+    /// `[kv, capacity / 32, hd, 32]`, the capacity in whole blocks
     keys: Vec<f32>,
     /// `[kv, capacity, hd]`
     values: Vec<f32>,
@@ -42,13 +43,11 @@ pub struct Query {
 impl KvCache {
     /// An empty cache for `capacity` tokens.
     pub fn new(kv_heads: usize, head_dim: usize, capacity: usize) -> KvCache {
-        let stride = (capacity.div_ceil(LANES) | 1) * LANES;
         KvCache {
             kv_heads,
             head_dim,
             capacity,
-            stride,
-            keys: vec![0.0; kv_heads * head_dim * stride],
+            keys: vec![0.0; kv_heads * head_dim * capacity.next_multiple_of(WIDTH)],
             values: vec![0.0; kv_heads * capacity * head_dim],
         }
     }
@@ -64,7 +63,7 @@ impl KvCache {
     /// # Panics
     /// When they do not fit.
     pub fn store(&mut self, cpu: &Cpu, len: usize, heads: usize, qkv: &[f32]) {
-        let (hd, stride, capacity) = (self.head_dim, self.stride, self.capacity);
+        let (hd, capacity) = (self.head_dim, self.capacity);
         let width = (heads + 2 * self.kv_heads) * hd;
         assert!(len + qkv.len() / width <= capacity, "the cache of keys and values is full");
         let (keys, values) = (&mut self.keys, &mut self.values);
@@ -73,16 +72,17 @@ impl KvCache {
             let (k, v) = ((heads + head) * hd, (heads + kv_heads + head) * hd);
             for (row, at) in qkv.chunks_exact(width).zip(len..) {
                 for (channel, x) in row[k..k + hd].iter().enumerate() {
-                    keys[channel * stride + at] = *x;
+                    keys[(at / WIDTH * hd + channel) * WIDTH + at % WIDTH] = *x;
                 }
                 values[at * hd..(at + 1) * hd].copy_from_slice(&row[v..v + hd]);
             }
         };
+        let of_head = hd * capacity.next_multiple_of(WIDTH);
         if qkv.len() < ALONE {
-            let heads = keys.chunks_exact_mut(hd * stride).zip(values.chunks_exact_mut(capacity * hd));
+            let heads = keys.chunks_exact_mut(of_head).zip(values.chunks_exact_mut(capacity * hd));
             heads.enumerate().for_each(|(head, (keys, values))| take(head, keys, values));
         } else {
-            cpu.pool().chunks_mut2((keys, hd * stride), (values, capacity * hd), take);
+            cpu.pool().chunks_mut2((keys, of_head), (values, capacity * hd), take);
         }
     }
 
@@ -126,12 +126,15 @@ impl KvCache {
             q.copy_from_slice(&qkv[token * width + head * group * hd..][..group * hd]);
         }
         let lo = |token: usize| (query.len + token + 1).saturating_sub(query.window);
-        let keys = lo(block.start) / LANES * LANES..query.len + block.end;
+        let keys = lo(block.start) / WIDTH * WIDTH..query.len + block.end;
         let n = keys.len();
-        let k = &self.keys[head * hd * self.stride + keys.start..];
+        let k = &self.keys[(head * self.capacity.next_multiple_of(WIDTH) + keys.start) * hd..];
         let v = &self.values[(head * self.capacity + keys.start) * hd..];
         let q = Strided { data: q, row: hd, col: 1 };
-        tile(isa, &mut s[..rows * n], n, q, k, self.stride, rows, n, hd, false); // [rows, hd] x [hd, n]
+        for (first, k) in (0..n).step_by(WIDTH).zip(k.chunks_exact(WIDTH * hd)) {
+            let columns = WIDTH.min(n - first);
+            tile(isa, &mut s[first..rows * n], n, q, k, WIDTH, rows, columns, hd, false); // [rows, hd] x [hd, 32]
+        }
         let scale = 1.0 / (hd as f32).sqrt();
         for (row, s) in s.chunks_exact_mut(n).take(rows).enumerate() {
             let token = block.start + row / group;

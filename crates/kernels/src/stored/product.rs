@@ -1,9 +1,13 @@
 //! The product of activations and stored weights: which way it goes, and how its rows are shared out.
 #![allow(unsafe_code)]
 
+#[cfg(target_arch = "x86_64")]
+use super::amx;
 use super::dots::{self, Inputs, Output};
 use super::{Elements, Matrix, Quantised, Stored};
 use crate::Cpu;
+#[cfg(target_arch = "x86_64")]
+use crate::Isa;
 use crate::gemm::MatRef;
 use crate::pool::Shareable;
 
@@ -66,6 +70,10 @@ impl Operand {
     }
 
     fn many(&mut self, cpu: &Cpu, y: &mut [f32], x: &[f32], weights: &[Matrix<'_>], m: usize, n: usize) {
+        #[cfg(target_arch = "x86_64")]
+        if self.tiles(cpu, y, x, weights, m, n) {
+            return;
+        }
         let mut column = 0;
         for w in weights {
             let k = w.cols();
@@ -87,5 +95,24 @@ impl Operand {
             }
             column += w.rows();
         }
+    }
+
+    /// The product on tiles, where there are tiles and all weights are q8_0.
+    #[cfg(target_arch = "x86_64")]
+    fn tiles(&mut self, cpu: &Cpu, y: &mut [f32], x: &[f32], weights: &[Matrix<'_>], m: usize, n: usize) -> bool {
+        if cpu.isa() != Isa::Amx || weights.iter().any(|w| w.stored() != Stored::Q8_0) {
+            return false;
+        }
+        let k = weights[0].cols();
+        let packed = amx::room(&mut self.panel, m, k);
+        amx::pack(cpu, packed, x, k);
+        let mut column = 0;
+        for w in weights {
+            let Elements::Q8_0(bytes) = w.elements else { return false };
+            let data = Shareable::new(y.as_mut_ptr().wrapping_add(column));
+            amx::product(cpu, amx::Target { data, stride: n, rows: m }, packed, bytes, w.rows(), k);
+            column += w.rows();
+        }
+        true
     }
 }

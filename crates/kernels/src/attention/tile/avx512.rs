@@ -29,6 +29,8 @@ impl Product {
                         (8.., _) => self.block::<8, 1>(c, a, b, cols),
                         (4.., 17..) => self.block::<4, 2>(c, a, b, cols),
                         (4.., _) => self.block::<4, 1>(c, a, b, cols),
+                        (3, 17..) => self.block::<3, 2>(c, a, b, cols),
+                        (2, 17..) => self.block::<2, 2>(c, a, b, cols),
                         (_, 17..) => self.block::<1, 2>(c, a, b, cols),
                         _ => self.block::<1, 1>(c, a, b, cols),
                     }
