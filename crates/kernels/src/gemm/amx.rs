@@ -88,7 +88,7 @@ static CONFIG: Config = {
 ///
 /// # Safety
 /// [`is_available`], and `f` does not unwind.
-unsafe fn with_tiles(f: impl FnOnce()) {
+pub(crate) unsafe fn with_tiles(f: impl FnOnce()) {
     // SAFETY: the caller's promise; the compiler itself never uses tiles.
     unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const CONFIG, options(nostack, readonly)) };
     f();

@@ -1,4 +1,5 @@
 //! Stored elements as f32: rows of an embedding, panels of a large product.
+#![allow(unsafe_code)]
 
 use super::{BLOCK, BLOCK_BYTES, Elements, Matrix};
 use crate::simd::multiversion;
@@ -48,6 +49,11 @@ impl Matrix<'_> {
         let at = first * self.cols..first * self.cols + out.len();
         match self.elements {
             Elements::F32(floats) => out.copy_from_slice(&floats[at]),
+            #[cfg(target_arch = "x86_64")]
+            Elements::F16(bytes) if matches!(isa, Isa::Avx512 | Isa::Amx) => {
+                // SAFETY: an `Isa` is only made where the processor has the instructions it names.
+                unsafe { super::avx512::decode_f16(out, &bytes[2 * at.start..2 * at.end]) }
+            }
             Elements::F16(bytes) => f16(isa, out, &bytes[2 * at.start..2 * at.end]),
             Elements::Bf16(bytes) => bf16(isa, out, &bytes[2 * at.start..2 * at.end]),
             Elements::Q8_0(bytes) => q8_0(isa, out, &bytes[at.start / BLOCK * BLOCK_BYTES..at.end / BLOCK * BLOCK_BYTES]),

@@ -53,7 +53,9 @@ impl Operand {
         let inputs = Inputs { x, m, k, quantised: &self.quantised };
         let bytes: usize = weights.iter().map(Matrix::bytes).sum();
         let rows: usize = weights.iter().map(Matrix::rows).sum();
-        let per_task = (TASK_BYTES / (bytes / rows.max(1)).max(1)).max(1);
+        // equal tasks, as many for each thread: which of them has a row changes nothing in it
+        let tasks = bytes.div_ceil(TASK_BYTES).next_multiple_of(cpu.pool().threads());
+        let per_task = rows.div_ceil(tasks.max(1)).max(1);
         let y = Output { data: Shareable::new(y.as_mut_ptr()), stride: rows };
         cpu.pool().run(rows.div_ceil(per_task), &|task| {
             let (start, end) = (task * per_task, ((task + 1) * per_task).min(rows));
