@@ -88,12 +88,11 @@ pub enum Verb {
 }
 
 /// Flags of this product that this version does not have, and what there is instead.
-const LATER: [(&str, &str); 6] = [
+const LATER: [(&str, &str); 5] = [
     ("--lora", "adapters are not in this version; without the flag all weights are trained"),
     ("--pipeline", "this version trains on `--device cpu` only, which has no pipelines"),
     ("--mezo", "this version has `--method backprop` only"),
     ("--ane", "this version has `--device cpu` only"),
-    ("--gguf", "this version reads and writes Hugging Face folders only"),
     ("--no-lora", "adapters are not in this version"),
 ];
 

@@ -5,6 +5,8 @@ use std::io::ErrorKind;
 
 /// A bug: a panic, or a state that cannot be.
 pub const INTERNAL: u8 = 70;
+/// Something went wrong while running.
+pub const FAILURE: u8 = 1;
 /// What was typed makes no sense.
 pub const USAGE: u8 = 2;
 /// A data or model file is bad.

@@ -6,7 +6,7 @@ mod host;
 mod report;
 mod silence;
 
-pub use checkpoint::{Files, read_state};
+pub use checkpoint::{Files, SavedState, read_state};
 pub use folder::RunFolder;
 pub use host::{RunHost, Shown};
 pub use report::{Predicted, efficiency, summary};

@@ -32,7 +32,10 @@ pub const LOGITS: &str = "Examples:
 
 pub const CONVERT: &str = "Examples:
   autoane convert runs/NAME/checkpoints/best my-model
-  autoane convert path/to/hf-dir half --dtype bf16";
+  autoane convert path/to/hf-dir half --dtype bf16
+  autoane convert runs/NAME model.gguf --dtype q8_0
+  autoane convert model.gguf my-model
+  autoane convert old.bin model.gguf --rope-theta 100000";
 
 pub const INSPECT: &str = "Examples:
   autoane inspect runs/NAME

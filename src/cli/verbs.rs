@@ -164,18 +164,36 @@ pub struct LogitsArgs {
 /// `convert IN OUT`
 #[derive(Clone, Debug, Args)]
 pub struct ConvertArgs {
-    /// Model folder or a run's checkpoint
+    /// Model: folder, GGUF, BLZT or llama2.c file, run or checkpoint
     pub input: PathBuf,
-    /// Folder or file to write; must not exist yet
+    /// Folder (hf) or file to write
     pub output: PathBuf,
-    /// Format to write
-    #[arg(long, value_name = "FORMAT", default_value = "hf")]
-    pub to: ConvertTo,
+    /// Format to write [default: gguf for a name that ends so, else hf]
+    #[arg(long, value_name = "FORMAT")]
+    pub to: Option<ConvertTo>,
     /// Type of the weights
     #[arg(long, value_name = "TYPE", default_value = "f32")]
     pub dtype: DtypeArg,
+    /// Replace a model that is there
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", hide_default_value = true, hide_possible_values = true)]
+    pub overwrite: bool,
+    /// Read what was written and compare its logits with the source's [default: for models that were trained here]
+    #[arg(long = "verify", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true, overrides_with = "no_verify")]
+    pub verify: Option<bool>,
+    /// The same as --verify=false
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
+    pub no_verify: Option<bool>,
     #[command(flatten)]
     pub assumed: super::AssumedArgs,
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
+impl ConvertArgs {
+    /// What was said of verifying, if anything.
+    pub fn verify(&self) -> Option<bool> {
+        self.no_verify.map(|no| !no).or(self.verify)
+    }
 }
 
 /// Formats that can be written.

@@ -1,95 +1,130 @@
-//! `autoane convert`: a model into another format.
+//! `autoane convert`: a model of any format into any other, verified, put in its place at once or not at all.
 
-mod plain;
+mod card;
+mod export;
+mod facts;
+mod place;
+mod verify;
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::time::Instant;
 
-use formats::Dtype;
-use formats::hf::{self, WriteOptions};
-use serde_json::json;
+use formats::{Encoding, Format, Model};
+use serde_json::{Value as Json, json};
 
+use self::export::Target;
+use self::facts::Facts;
+use self::place::Destination;
+use self::verify::Verified;
 use crate::cli::{ConvertArgs, ConvertTo, DtypeArg};
-use crate::exit::{self, Exit};
+use crate::exit;
+use crate::model_file;
 use crate::out::{self, Out};
-use crate::{model_file, place};
-
-/// Files of a tokenizer, copied as they are.
-const TOKENIZER: [&str; 7] = [
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "tokenizer.model",
-    "vocab.json",
-    "merges.txt",
-    "chat_template.jinja",
-];
 
 /// Writes `args.input` as `args.output`.
 pub fn run(args: &ConvertArgs, out: Out) -> anyhow::Result<()> {
-    let began = std::time::Instant::now();
-    let input = place::model_folder(&args.input, out)?;
-    let model = formats::open(&input)?;
-    let model = model_file::assuming(model, &args.assumed.given(), out)?;
-    check_free(&args.output)?;
-    if matches!(args.to, ConvertTo::Blzt | ConvertTo::Llama2c) {
-        return plain::run(args, &input, &model, out);
-    }
-    if args.to != ConvertTo::Hf {
-        return Err(exit::usage("--to: hf, blzt and llama2c can be written yet"));
-    }
-    let dtype = match args.dtype {
-        DtypeArg::F32 => Dtype::F32,
-        DtypeArg::F16 => Dtype::F16,
-        DtypeArg::Bf16 => Dtype::Bf16,
-        DtypeArg::Q8_0 => return Err(exit::usage("--dtype q8_0: a Hugging Face folder has f32, f16 or bf16")),
-    };
-    let temporary = sibling(&args.output);
-    let options = WriteOptions { dtype, special: model.special(), rows: None };
-    let written = hf::write(&temporary, model.spec(), &model.source(), &options);
-    let done = written.map_err(anyhow::Error::from).and_then(|written| {
-        copy_tokenizer(&input, &temporary)?;
-        fs::rename(&temporary, &args.output).map_err(|e| cannot_write(&args.output, &e))?;
-        Ok(written)
+    let began = Instant::now();
+    let target = target(args)?;
+    let input = crate::place::model_folder(&args.input, out)?;
+    let model = model_file::assuming(formats::open(&input)?, &args.assumed.given(), out)?;
+    let destination = Destination::check(&args.output, &input, target.format, args.overwrite)?;
+    let facts = Facts::of(&input, &model)?;
+    let verify = args.verify().unwrap_or(facts.training.is_some());
+    let temporary = destination.temporary();
+    let done = write(&model, &facts, &temporary, target, verify.then_some(args), out).and_then(|made| {
+        destination.put(&temporary)?;
+        Ok(made)
     });
     if done.is_err() {
         // the error that is reported matters more than what is left behind
-        let _ = fs::remove_dir_all(&temporary);
+        place::remove(&temporary);
     }
-    let written = done?;
-    let params = model.layout().len();
-    let size = out::bytes(written.bytes);
-    out.line(format!("{}: {} parameters in {}, {size}", args.output.display(), out::count(params as f64), dtype.name()))?;
+    let (bytes, verified) = done?;
+    if target.format == Format::Llama2c {
+        export::tokenizer_bin(&model, &args.output, args.overwrite, out)?;
+    }
+    report(args, target, &model, bytes, verified, began, out)
+}
+
+fn report(
+    args: &ConvertArgs,
+    target: Target,
+    model: &Model,
+    bytes: u64,
+    verified: Option<Verified>,
+    began: Instant,
+    out: Out,
+) -> anyhow::Result<()> {
+    let (params, kind) = (model.layout().len(), target.encoding.name());
+    let what = format!("{} parameters in {kind}, {}", out::count(params as f64), out::bytes(bytes));
+    out.line(format!("{}: {}, {what}", args.output.display(), target.format))?;
+    if let Some(v) = &verified {
+        out.line(format!("verified: {v}"))?;
+    }
     out.json(&json!({
-        "input": args.input, "output": args.output, "format": "hf", "dtype": dtype.torch_name(), "params": params,
-        "bytes": written.bytes, "seconds": began.elapsed().as_secs_f64(),
+        "input": args.input, "output": args.output, "format": target.format.name(), "dtype": dtype_name(target.encoding),
+        "params": params, "bytes": bytes, "seconds": began.elapsed().as_secs_f64(),
+        "verified": verified.map_or(Json::Null, |v| v.json()),
     }))
 }
 
-fn check_free(output: &Path) -> anyhow::Result<()> {
-    let empty = fs::read_dir(output).is_ok_and(|mut entries| entries.next().is_none());
-    if !output.exists() || empty {
-        return Ok(());
+/// Writes the model below a temporary name, and verifies it where that was asked for.
+fn write(
+    model: &Model,
+    facts: &Facts,
+    temporary: &std::path::Path,
+    target: Target,
+    verify: Option<&ConvertArgs>,
+    out: Out,
+) -> anyhow::Result<(u64, Option<Verified>)> {
+    let written = export::write(model, facts, temporary, target, verify.is_some())?;
+    for note in &written.notes {
+        out.warn(note);
     }
-    Err(Exit::new(exit::CANNOT_WRITE, format!("{}: exists already; name a new one", output.display())).into())
-}
-
-fn sibling(output: &Path) -> PathBuf {
-    let name = output.file_name().unwrap_or_default().to_string_lossy();
-    output.with_file_name(format!(".{name}.tmp-{}", std::process::id()))
-}
-
-fn copy_tokenizer(from: &Path, to: &Path) -> anyhow::Result<()> {
-    for name in TOKENIZER.iter().filter(|name| from.join(name).is_file()) {
-        fs::copy(from.join(name), to.join(name)).map_err(|e| cannot_write(&to.join(name), &e))?;
-    }
-    Ok(())
-}
-
-fn cannot_write(path: &Path, error: &std::io::Error) -> anyhow::Error {
-    let code = match error.kind() {
-        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => exit::IO,
-        _ => exit::CANNOT_WRITE,
+    let verified = match verify {
+        Some(args) => Some(verify::compare(&args.machine.cpu()?, model, temporary, target, out)?),
+        None => None,
     };
-    Exit::new(code, format!("{}: {error}", path.display())).into()
+    match target.format {
+        Format::Hf => card::write(temporary, facts, model, target, verified.as_ref())?,
+        Format::Gguf => card::note_difference(temporary, verified.as_ref())?,
+        Format::Blzt | Format::Llama2c => {}
+    }
+    Ok((written.bytes, verified))
+}
+
+fn dtype_name(encoding: Encoding) -> &'static str {
+    match encoding.dtype() {
+        Some(dtype) => dtype.torch_name(),
+        None => "q8_0",
+    }
+}
+
+/// Format and encoding, if they go together.
+fn target(args: &ConvertArgs) -> anyhow::Result<Target> {
+    let named_gguf = args.output.extension().is_some_and(|e| e.eq_ignore_ascii_case("gguf"));
+    let format = match args.to {
+        Some(ConvertTo::Hf) => Format::Hf,
+        Some(ConvertTo::Gguf) => Format::Gguf,
+        Some(ConvertTo::Blzt) => Format::Blzt,
+        Some(ConvertTo::Llama2c) => Format::Llama2c,
+        None if named_gguf => Format::Gguf,
+        None => Format::Hf,
+    };
+    let encoding = match args.dtype {
+        DtypeArg::F32 => Encoding::F32,
+        DtypeArg::F16 => Encoding::F16,
+        DtypeArg::Bf16 => Encoding::Bf16,
+        DtypeArg::Q8_0 => Encoding::Q8_0,
+    };
+    let allowed: &[Encoding] = match format {
+        Format::Hf => &[Encoding::F32, Encoding::F16, Encoding::Bf16],
+        Format::Gguf => &[Encoding::F32, Encoding::F16, Encoding::Bf16, Encoding::Q8_0],
+        Format::Blzt | Format::Llama2c => &[Encoding::F32],
+    };
+    if !allowed.contains(&encoding) {
+        let names: Vec<String> = allowed.iter().map(|e| e.name().to_lowercase()).collect();
+        let what = format!("--dtype {}: a {format} has {}", encoding.name().to_lowercase(), names.join(", "));
+        return Err(exit::usage(what));
+    }
+    Ok(Target { format, encoding })
 }

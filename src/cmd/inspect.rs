@@ -97,10 +97,10 @@ fn describe(path: &Path, out: Out) -> anyhow::Result<Report> {
     if let Some(message) = place::instead_of_model(path) {
         return Err(Exit::new(exit::MISSING, message).into());
     }
-    if path.is_dir() || name.ends_with(".safetensors") || name.ends_with(".json") {
+    if path.is_dir() || name.ends_with(".safetensors") || name.ends_with(".json") || model::is_gguf(path) {
         return model::describe(path);
     }
-    let known = "a model folder, .safetensors, config.json, tokenizer.json, a checkpoint, a run folder, a llama2.c or BLZT file, a token file (.bin) or a prepared folder";
+    let known = "a model folder, .safetensors, config.json, tokenizer.json, a checkpoint, a run folder, a GGUF, llama2.c or BLZT file, a token file (.bin) or a prepared folder";
     Err(Exit::new(exit::BAD_DATA, format!("{}: expected {known}, found a file of another kind", path.display())).into())
 }
 

@@ -49,6 +49,16 @@ impl Format {
         }
     }
 
+    /// What people call it.
+    pub fn title(self) -> &'static str {
+        match self {
+            Format::Hf => "Hugging Face folder",
+            Format::Gguf => "GGUF file",
+            Format::Blzt => "BLZT checkpoint",
+            Format::Llama2c => "llama2.c file",
+        }
+    }
+
     /// Its name on a command line.
     pub fn name(self) -> &'static str {
         match self {
@@ -62,12 +72,7 @@ impl Format {
 
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(match self {
-            Format::Hf => "Hugging Face folder",
-            Format::Gguf => "GGUF file",
-            Format::Blzt => "BLZT checkpoint",
-            Format::Llama2c => "llama2.c file",
-        })
+        f.write_str(self.title())
     }
 }
 

@@ -124,10 +124,24 @@ impl Container {
         if tensor.dtype != "F32" || tensor.bytes != 4 * out.len() as u64 {
             return Err(bad(format!("{}, {} bytes", tensor.dtype, tensor.bytes)));
         }
+        self.read_f32_from(name, 0, out)
+    }
+
+    /// Fills `out` with elements of the f32 tensor called `name`, from element `first` on.
+    ///
+    /// # Errors
+    /// `Bad` when there is no such tensor, or of another type or fewer elements; `Io`.
+    pub fn read_f32_from(&self, name: &str, first: usize, out: &mut [f32]) -> Result<(), FormatError> {
+        let wanted = || format!("f32, elements {first} to {}", first + out.len());
+        let bad = |found: String| FormatError::bad(self.path(), format!("tensor {}", shown(name)), found, wanted());
+        let Some(tensor) = self.tensors.iter().find(|t| t.name == name) else { return Err(bad("nothing".into())) };
+        if tensor.dtype != "F32" || tensor.bytes / 4 < (first + out.len()) as u64 {
+            return Err(bad(format!("{}, {} bytes", tensor.dtype, tensor.bytes)));
+        }
         let mut bytes = vec![0; 4 * out.len().min(PIECE)];
         for (i, piece) in out.chunks_mut(PIECE).enumerate() {
             let bytes = &mut bytes[..4 * piece.len()];
-            self.read_at(tensor.start + 4 * (i * PIECE) as u64, bytes)?;
+            self.read_at(tensor.start + 4 * (first + i * PIECE) as u64, bytes)?;
             for (x, b) in piece.iter_mut().zip(bytes.as_chunks::<4>().0) {
                 *x = f32::from_le_bytes(*b);
             }

@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use formats::hf::Description;
-use formats::{Format, SpecialIds};
+use formats::{Description, Format, SpecialIds, TensorEntry};
 use model::{Layout, ModelSpec, flops_per_token};
 use serde_json::json;
 use train::checkpoint::verify;
@@ -16,8 +15,9 @@ pub fn describe(path: &Path) -> anyhow::Result<Report> {
     let checkpoint = place::is_checkpoint(path);
     let mut report = Report::new(match (checkpoint, path.is_dir(), path.extension().is_some_and(|e| e == "json")) {
         (true, ..) => "checkpoint",
-        (_, true, _) => "Hugging Face folder",
+        (_, true, _) => Format::Hf.title(),
         (_, _, true) => "model configuration",
+        _ if is_gguf(path) => Format::Gguf.title(),
         _ => "safetensors file",
     });
     if checkpoint && let Err(error) = verify(path) {
@@ -25,7 +25,7 @@ pub fn describe(path: &Path) -> anyhow::Result<Report> {
         report.problem = Some((error.exit_code(), error.to_string()));
         return Ok(report);
     }
-    let found = formats::hf::inspect(path)?;
+    let found = formats::inspect(path)?;
     if checkpoint {
         report.fact("integrity", "every file agrees with MANIFEST.sha256");
         report.fact("trainer_state", path.join("trainer").join("state.json").is_file());
@@ -36,9 +36,16 @@ pub fn describe(path: &Path) -> anyhow::Result<Report> {
     add_tensors(&mut report, &found);
     if path.is_dir() {
         report.fact("tokenizer", path.join("tokenizer.json").is_file());
+    } else if let Some(name) = found.metadata.get("tokenizer.ggml.model") {
+        report.fact("tokenizer", name != "`none`");
     }
     report.problem = found.problem.map(|problem| (0, problem.to_string()));
     Ok(report)
+}
+
+/// Whether `path` is a GGUF file.
+pub fn is_gguf(path: &Path) -> bool {
+    path.is_file() && formats::sniff(path).is_ok_and(|format| format == Format::Gguf)
 }
 
 /// Describes a llama2.c file or a BLZT checkpoint; `None` for a file of another kind. A token file may begin like the
@@ -53,7 +60,7 @@ pub fn of_one_file(path: &Path, name: &str) -> anyhow::Result<Option<Report>> {
         Err(_) if format == Format::Llama2c && name.ends_with(".bin") => return Ok(None),
         opened => opened?,
     };
-    let mut report = Report::new(if format == Format::Blzt { "BLZT checkpoint" } else { "llama2.c model file" });
+    let mut report = Report::new(format.title());
     report.fact("integrity", "the size is that of the header");
     add_spec(&mut report, model.spec(), model.special());
     report.fact("not_said", json!(format.unsaid()));
@@ -101,7 +108,11 @@ fn add_tensors(report: &mut Report, found: &Description) {
     report.fact("file_bytes", found.bytes);
     report.fact("tensor_count", found.tensors.len());
     report.fact("metadata", json!(found.metadata));
-    let entry = |t: &formats::hf::TensorEntry| {
+    if !found.metadata.is_empty() {
+        let rows: Vec<_> = found.metadata.iter().map(|(k, v)| vec![k.escape_default().to_string(), v.clone()]).collect();
+        report.more.push(out::align(&["key", "value"], &rows));
+    }
+    let entry = |t: &TensorEntry| {
         let x = &t.tensor;
         json!({ "file": t.file, "name": x.name, "dtype": x.dtype, "shape": x.shape, "offset": x.start, "bytes": x.bytes })
     };
@@ -109,7 +120,7 @@ fn add_tensors(report: &mut Report, found: &Description) {
     if found.tensors.is_empty() {
         return;
     }
-    let row = |t: &formats::hf::TensorEntry| {
+    let row = |t: &TensorEntry| {
         let shape: Vec<String> = t.tensor.shape.iter().map(u64::to_string).collect();
         let name = t.tensor.name.escape_default().to_string(); // names come from the file: no control characters
         vec![name, t.tensor.dtype.clone(), format!("[{}]", shape.join(", ")), t.tensor.start.to_string(), t.file.clone()]

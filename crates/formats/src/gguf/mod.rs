@@ -4,6 +4,7 @@
 mod arch;
 mod container;
 mod cursor;
+mod inspect;
 mod metadata;
 mod open;
 mod rope;
@@ -14,6 +15,7 @@ mod vocabulary;
 mod write;
 
 pub use container::Container;
+pub use inspect::inspect;
 pub use metadata::Metadata;
 pub use open::open;
 pub use value::{Array, Strings, Value, ValueType};

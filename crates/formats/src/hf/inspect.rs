@@ -1,28 +1,13 @@
 //! What a file or folder holds, also when it is no model that could be used.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::config::{self, Config};
-use super::open::{TensorEntry, assemble, entries, read_config};
+use super::open::{assemble, entries, read_config};
 use super::shards;
 use crate::error::FormatError;
+use crate::inspect::Description;
 use crate::safetensors::Container;
-
-/// What a sound container says, and what is wrong with its model.
-#[derive(Debug)]
-pub struct Description {
-    /// Bytes of all tensor files.
-    pub bytes: u64,
-    /// `__metadata__` of the tensor files.
-    pub metadata: BTreeMap<String, String>,
-    /// Every tensor.
-    pub tensors: Vec<TensorEntry>,
-    /// The configuration; `None` for a tensor file that stands alone.
-    pub config: Option<Config>,
-    /// Why it cannot be used as a model, if it cannot.
-    pub problem: Option<FormatError>,
-}
 
 /// Describes a model folder, a single tensor file, or a `config.json`.
 ///

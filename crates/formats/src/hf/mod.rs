@@ -10,6 +10,6 @@ mod write;
 
 pub use config::Config;
 pub use describe::to_config_json;
-pub use inspect::{Description, inspect};
-pub use open::{TensorEntry, open};
+pub use inspect::inspect;
+pub use open::open;
 pub use write::{WriteOptions, write};

@@ -9,20 +9,12 @@ use super::config::{self, Config};
 use super::shards;
 use crate::dtype::Dtype;
 use crate::error::{FormatError, shown};
+use crate::inspect::{TensorEntry, file_name};
 use crate::json::{self, Keys};
 use crate::opened::{Format, Found, Model, Place, RowOrder};
 use crate::safetensors::{Container, Tensor};
 use crate::special::SpecialIds;
 use crate::{names, place};
-
-/// A tensor of a file, for tables.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TensorEntry {
-    /// Name of the file.
-    pub file: String,
-    /// The tensor.
-    pub tensor: Tensor,
-}
 
 /// Opens the folder `path` and checks all of it but the values of the weights.
 ///
@@ -159,6 +151,6 @@ fn same_as_embedding(
 }
 
 pub(super) fn entries(shard: &Container) -> impl Iterator<Item = TensorEntry> + '_ {
-    let file = shard.path().file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+    let file = file_name(shard.path());
     shard.tensors().iter().map(move |t| TensorEntry { file: file.clone(), tensor: t.clone() })
 }

@@ -1,0 +1,105 @@
+//! Where a conversion goes: nothing is replaced unless that was asked for, and then at once.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use formats::Format;
+
+use crate::exit::{self, Exit};
+
+/// A free place, or one whose model may be replaced.
+#[derive(Debug)]
+pub struct Destination {
+    path: PathBuf,
+}
+
+impl Destination {
+    /// Whether `output` may be written: it is not there, an empty folder, or, with `overwrite`, a model of the kind that will
+    /// take its place. The input and what lies around it are never written to.
+    ///
+    /// # Errors
+    /// 73 with what to do.
+    pub fn check(output: &Path, input: &Path, format: Format, overwrite: bool) -> anyhow::Result<Destination> {
+        let refuse = |why: &str| Err(Exit::new(exit::CANNOT_WRITE, format!("{}: {why}", output.display())).into());
+        let (Ok(meta), true) = (output.metadata(), output.file_name().is_some()) else {
+            if output.file_name().is_none() {
+                return refuse("is no name for a new file or folder");
+            }
+            return Ok(Destination { path: output.into() });
+        };
+        let same = output.canonicalize().ok().zip(input.canonicalize().ok());
+        if same.is_some_and(|(output, input)| input.starts_with(output)) {
+            return refuse("is the input, or holds it; the input is never written to");
+        }
+        let empty = meta.is_dir() && fs::read_dir(output).is_ok_and(|mut entries| entries.next().is_none());
+        if empty && format == Format::Hf {
+            return Ok(Destination { path: output.into() });
+        }
+        if !overwrite {
+            return refuse("exists already; name a new place, or replace it with --overwrite");
+        }
+        match (format, meta.is_dir()) {
+            (Format::Hf, true) if !is_plain_model(output) => {
+                refuse("is a folder with more than a model in it, which is not replaced; name another")
+            }
+            (Format::Hf, false) => refuse("is a file; a Hugging Face folder does not replace it"),
+            (Format::Gguf | Format::Blzt | Format::Llama2c, true) => refuse("is a folder; a file does not replace it"),
+            _ => Ok(Destination { path: output.into() }),
+        }
+    }
+
+    /// Where to write first.
+    pub fn temporary(&self) -> PathBuf {
+        self.beside("tmp")
+    }
+
+    fn beside(&self, what: &str) -> PathBuf {
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        self.path.with_file_name(format!(".{name}.{what}-{}", std::process::id()))
+    }
+
+    /// Puts what was written in its place; a folder that is replaced goes aside first.
+    ///
+    /// # Errors
+    /// 73 and 74.
+    pub fn put(&self, temporary: &Path) -> anyhow::Result<()> {
+        let old = self.beside("old");
+        let aside = self.path.is_dir();
+        if aside {
+            fs::rename(&self.path, &old).map_err(|e| cannot_write(&self.path, &e))?;
+        }
+        if let Err(error) = fs::rename(temporary, &self.path) {
+            if aside {
+                // what was there comes back; the error that is reported is the first
+                let _ = fs::rename(&old, &self.path);
+            }
+            return Err(cannot_write(&self.path, &error));
+        }
+        if aside {
+            remove(&old);
+        }
+        let parent = self.path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        fs::File::open(parent).and_then(|dir| dir.sync_all()).map_err(|e| cannot_write(parent, &e))
+    }
+}
+
+/// A folder that `convert` or a hub download could have made: a model, and no folders in it.
+fn is_plain_model(dir: &Path) -> bool {
+    let entries = fs::read_dir(dir).map(|entries| entries.flatten().all(|e| e.file_type().is_ok_and(|t| !t.is_dir())));
+    dir.join("config.json").is_file() && entries.unwrap_or(false)
+}
+
+/// Removes a file or a folder of ours, if it is there.
+pub fn remove(path: &Path) {
+    // nothing depends on it
+    let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+}
+
+/// An error of writing `path`.
+pub fn cannot_write(path: &Path, error: &std::io::Error) -> anyhow::Error {
+    let code = match error.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => exit::IO,
+        _ => exit::CANNOT_WRITE,
+    };
+    Exit::new(code, format!("{}: {error}", path.display())).into()
+}
