@@ -144,7 +144,7 @@ fn what_a_format_does_not_say_is_named_and_can_be_said() {
     let file = bench.at("m.ckpt");
     let output = run(&["convert", &golden("llama-tied-gqa"), &file, "--to", "blzt"]);
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && said.contains("does not say: rope theta"), "{said}");
+    assert!(output.status.success() && said.contains("does not say the rope theta"), "{said}");
     let output = run(&["logits", &file, "--tokens", "1,2", "--out", &bench.at("a.npy")]);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && said.contains("taken: rope theta 10000 (--rope-theta)"), "{said}");

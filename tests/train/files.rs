@@ -113,7 +113,7 @@ fn a_llama2c_file_is_a_model_like_any_other() {
         verb(&bench, &["logits", model, "--tokens", "1,403,407,261,378", "--out", out]);
     }
     assert!(fs::read(bench.path("a.npy")).unwrap() == fs::read(bench.path("b.npy")).unwrap());
-    assert_eq!(verb(&bench, &["inspect", bin]).0["kind"], "llama2.c model file");
+    assert_eq!(verb(&bench, &["inspect", bin]).0["kind"], "llama2.c file");
     verb(&bench, &["convert", bin, "hf"]);
     verb(&bench, &["convert", "hf", "again.bin", "--to", "llama2c"]);
     let (ours, theirs) = (fs::read(bench.path("again.bin")).unwrap(), fs::read(bin).unwrap());

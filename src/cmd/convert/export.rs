@@ -72,12 +72,16 @@ fn unsaid(model: &Model, format: Format) -> Vec<String> {
     let spec = model.spec();
     let values = [
         ("rope theta", spec.rope.theta.to_string()),
-        ("norm eps", format!("{:?}", spec.norm_eps)),
+        ("norm eps", format!("{:e}", spec.norm_eps)),
         ("residual scale", "1, it is inside the weights".to_owned()),
     ];
     let names = values.iter().filter(|(name, _)| format.unsaid().contains(name));
     let list: Vec<String> = names.map(|(name, value)| format!("{name} ({value})")).collect();
-    if list.is_empty() { Vec::new() } else { vec![format!("a {format} does not say: {}", list.join(", "))] }
+    if list.is_empty() {
+        return Vec::new();
+    }
+    let told = "whoever reads it must be told, here with --rope-theta, --norm-eps and --tokenizer";
+    vec![format!("a {format} does not say the {}, nor the tokenizer: {told}", list.join(", "))]
 }
 
 /// The tokenizer of a Hugging Face folder: its files as they are, or made from what the other format says.
