@@ -11,6 +11,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import tomllib
 import warnings
 
 import numpy as np

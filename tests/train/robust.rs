@@ -1,7 +1,8 @@
 //! Killed, stopped, damaged, diverged, out of disk: nothing is lost, and the run says what happened.
 
 use std::fs;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::common::{Bench, expect, program, signal, text};
 
@@ -61,6 +62,30 @@ fn signals_save_and_leave_with_their_code() {
     }
 }
 
+/// A step of a million passes is left between two blocks, and the resumed run makes the first step as if nothing had been.
+#[test]
+fn a_stop_inside_an_endless_step_is_obeyed_and_leaves_no_trace() {
+    let bench = Bench::new();
+    bench.train("whole", &["--steps", "3"]);
+    for name in ["INT", "TERM"] {
+        let mut command = bench.command(name, &["--steps", "3", "--accumulate", "1000000"]);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (log, began) = (bench.path(name).join("events.jsonl"), Instant::now());
+        while !fs::read_to_string(&log).unwrap_or_default().contains("\"type\":\"eval\"") {
+            assert!(began.elapsed().as_secs() < 120, "no evaluation within two minutes");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        std::thread::sleep(Duration::from_millis(200));
+        signal(&child, name);
+        let (output, sent) = (child.wait_with_output().unwrap(), Instant::now());
+        expect(&output, if name == "INT" { 130 } else { 143 }, &["--resume"]);
+        assert!(sent.elapsed().as_secs() < 30 && bench.steps(name).is_empty(), "the step was not waited for");
+        let resumed = bench.resume(name, &["--accumulate", "1"]);
+        assert!(resumed.status.success(), "{}", text(&resumed.stderr));
+        assert!(bench.weights(name) == bench.weights("whole"), "{name}: other weights");
+    }
+}
+
 #[test]
 fn sigusr1_saves_and_goes_on() {
     let bench = Bench::new();
@@ -71,7 +96,7 @@ fn sigusr1_saves_and_goes_on() {
         if last.exists() {
             break;
         }
-        std::thread::sleep(std::time::Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(20));
     }
     assert!(last.exists() && child.try_wait().unwrap().is_none());
     child.kill().unwrap();
@@ -238,7 +263,7 @@ fn the_schedule_goes_on_across_a_resume() {
 #[test]
 fn a_run_that_cannot_fit_is_refused_with_the_cheapest_fixes() {
     let bench = Bench::new();
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     bench.fails("run", &["--steps", "1", "--batch-size", "10000000"], 1, &["available", "--recompute", "--accumulate"]);
     assert!(began.elapsed().as_secs() < 20 && !bench.path("run/checkpoints").exists());
 }
