@@ -3,6 +3,7 @@
 //! `text | built-in stories -> tokenizer -> token file -> vocabulary map -> loader -> batch`. Every result is a pure
 //! function of its inputs and seeds; the thread count is an argument and never changes a result. Nothing is printed.
 
+pub mod chat;
 pub mod compact;
 pub mod error;
 pub mod loader;
@@ -13,6 +14,7 @@ pub mod stories;
 pub mod tokenizer;
 pub mod tokens;
 
+pub use chat::ChatTemplate;
 pub use compact::VocabMap;
 pub use error::{DataError, Place, Result};
 pub use loader::{Batch, Dataset, DatasetOptions, Loader, LoaderOptions, Order, Packing};

@@ -4,6 +4,7 @@
 //! text behind any range of tokens can be counted (for bits per byte).
 
 mod bytes;
+mod chat;
 mod encode;
 mod eos;
 mod guard;
@@ -34,6 +35,8 @@ pub struct Tokenizer {
     eos: Option<u32>,
     bytes: TokenBytes,
     split: Option<Split>,
+    /// `chat_template.jinja` beside it.
+    template: Option<String>,
     path: PathBuf,
 }
 
@@ -55,7 +58,8 @@ impl Tokenizer {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
             Err(e) => return Err(DataError::reading(&config_path, e)),
         };
-        Self::from_bytes(json, config, &file)
+        let template = chat::beside(&file)?;
+        Ok(Self { template, ..Self::from_bytes(json, config, &file)? })
     }
 
     /// A tokenizer from the bytes of `tokenizer.json` and `tokenizer_config.json`; `path` is named in errors.
@@ -81,7 +85,7 @@ impl Tokenizer {
         let bytes = TokenBytes::new(&inner, &tree, vocab_size);
         let split = Split::detect(&inner, &tree);
         let sha256 = hex(&Sha256::digest(&json));
-        Ok(Self { inner, json, config, sha256, vocab_size, eos, bytes, split, path: path.to_path_buf() })
+        Ok(Self { inner, json, config, sha256, vocab_size, eos, bytes, split, template: None, path: path.to_path_buf() })
     }
 
     /// The ids of `text`, no special tokens added. A special token's name inside the text becomes its id, as elsewhere.
@@ -155,7 +159,8 @@ impl Tokenizer {
         &self.json
     }
 
-    /// Writes `tokenizer.json` (byte for byte what was loaded or trained) and `tokenizer_config.json` into `folder`.
+    /// Writes `tokenizer.json` (byte for byte what was loaded or trained), `tokenizer_config.json` and, where there is one,
+    /// `chat_template.jinja` into `folder`.
     ///
     /// # Errors
     /// [`DataError::CannotWrite`] or [`DataError::Io`].
@@ -165,6 +170,9 @@ impl Tokenizer {
             std::fs::write(&path, bytes).map_err(|e| DataError::writing(&path, e))
         };
         write("tokenizer.json", &self.json)?;
+        if let Some(template) = &self.template {
+            write(chat::FILE, template.as_bytes())?;
+        }
         match &self.config {
             Some(config) => write("tokenizer_config.json", config),
             None => write("tokenizer_config.json", eos::config(self).as_bytes()),
