@@ -1,6 +1,7 @@
 #!/bin/bash
-# Prints the path of a Python that has torch, transformers, tokenizers, safetensors, numpy and tensorboard; makes it once,
-# in the cache folder of the user. Messages go to stderr; exit 1 with the reason where it cannot be made.
+# Prints the path of a Python that has torch, transformers, tokenizers, sentencepiece, gguf, safetensors, numpy and
+# tensorboard; makes it once, in the cache folder of the user. Messages go to stderr; exit 1 with the reason where it cannot
+# be made.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -39,5 +40,7 @@ if [[ -x $setup ]]; then
 else
   python=$(own_venv)
 fi
-has "$python" tensorboard || install "$python" tensorboard
+for package in tensorboard sentencepiece gguf; do
+  has "$python" "$package" || install "$python" "$package"
+done
 echo "$python"
