@@ -1,6 +1,7 @@
 //! What was typed.
 
 mod assumed;
+mod chat;
 pub mod examples;
 mod settings;
 mod verbs;
@@ -9,6 +10,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 
 pub use assumed::AssumedArgs;
+pub use chat::ChatArgs;
 pub use settings::TrainArgs;
 pub use verbs::*;
 
@@ -58,6 +60,9 @@ pub enum Verb {
     /// Continue a text
     #[command(after_help = examples::GENERATE)]
     Generate(GenerateArgs),
+    /// A conversation with a model that has a chat template, streamed
+    #[command(after_help = examples::CHAT)]
+    Chat(ChatArgs),
     /// Loss, perplexity and bits per byte, each with its standard error
     #[command(after_help = examples::EVAL)]
     Eval(EvalArgs),

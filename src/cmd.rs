@@ -1,6 +1,7 @@
 //! One verb a file.
 
 pub mod bench;
+pub mod chat;
 pub mod completions;
 pub mod convert;
 pub mod data;

@@ -11,6 +11,7 @@ mod out;
 mod place;
 mod run;
 mod sample;
+mod tokenizer_file;
 mod wire;
 
 use std::process::ExitCode;
@@ -45,6 +46,7 @@ fn run(cli: Cli, out: Out) -> anyhow::Result<u8> {
     match cli.verb {
         Verb::Train(args) => return cmd::train::run(&args, out),
         Verb::Generate(args) => cmd::generate::run(&args, out)?,
+        Verb::Chat(args) => cmd::chat::run(&args, out)?,
         Verb::Eval(args) => cmd::eval::run(&args, out)?,
         Verb::Logits(args) => cmd::logits::run(&args, out)?,
         Verb::Convert(args) => cmd::convert::run(&args, out)?,

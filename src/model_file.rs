@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use data::{Tokenizer, VocabMap};
-use formats::tokenizer::{Vocabulary, is_llama2c};
+use formats::tokenizer::Vocabulary;
 use formats::{Assumed, Format, gguf};
 use model::{Layout, ModelSpec};
 use train::trainer::Evaluation;
@@ -15,6 +15,7 @@ use crate::exit;
 use crate::out::Out;
 use crate::place;
 use crate::run::read_state;
+use crate::tokenizer_file;
 
 /// A model, or a checkpoint that was verified.
 pub struct OpenModel {
@@ -102,8 +103,7 @@ pub fn own_tokenizer(file: &formats::Model) -> anyhow::Result<Option<Arc<Tokeniz
         return Ok(there.then(|| Tokenizer::load(file.path()).map(Arc::new)).transpose()?);
     }
     let Some(vocabulary) = own_vocabulary(file)? else { return Ok(None) };
-    let files = vocabulary.to_json(file.path())?;
-    Ok(Some(Arc::new(Tokenizer::from_bytes(files.tokenizer, Some(files.config), file.path())?)))
+    Ok(Some(Arc::new(tokenizer_file::of(&vocabulary, file.path())?)))
 }
 
 /// The same in the form of GGUF and llama2.c files.
@@ -120,20 +120,10 @@ pub fn own_vocabulary(file: &formats::Model) -> anyhow::Result<Option<Vocabulary
     })
 }
 
-/// Largest `tokenizer.bin`.
-const TOKENIZER_BYTES: u64 = 64 << 20;
-
 /// The `tokenizer.bin` beside a llama2.c file, if it has as many tokens as the model.
 fn beside(path: &Path, vocab: usize) -> anyhow::Result<Option<Vocabulary>> {
-    let path = path.with_file_name("tokenizer.bin");
-    if !path.metadata().is_ok_and(|m| m.is_file() && m.len() <= TOKENIZER_BYTES) {
-        return Ok(None);
-    }
-    let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
-    if !is_llama2c(&bytes) {
-        return Ok(None);
-    }
-    Ok(Some(Vocabulary::from_llama2c(&bytes, &path)?).filter(|v| v.tokens.len() == vocab))
+    let found = tokenizer_file::llama2c(&path.with_file_name("tokenizer.bin"))?;
+    Ok(found.filter(|v| v.tokens.len() == vocab))
 }
 
 /// The ids that training ran over, from `path`, if it is there.
@@ -183,7 +173,7 @@ impl OpenModel {
     /// Those of reading the one that was asked for.
     pub fn tokenizer_or(&self, given: Option<&Path>) -> anyhow::Result<Option<Arc<Tokenizer>>> {
         match given {
-            Some(path) => Ok(Some(Arc::new(Tokenizer::load(path)?))),
+            Some(path) => Ok(Some(Arc::new(tokenizer_file::load(path)?))),
             None => Ok(self.tokenizer.clone()),
         }
     }
@@ -194,6 +184,6 @@ impl OpenModel {
     /// A usage error when there is none.
     pub fn need_tokenizer(&self, given: Option<&Path>) -> anyhow::Result<Arc<Tokenizer>> {
         self.tokenizer_or(given)?
-            .ok_or_else(|| exit::usage(format!("{} has no tokenizer.json; pass one with --tokenizer PATH", self.path.display())))
+            .ok_or_else(|| exit::usage(format!("{} has no tokenizer; pass one with --tokenizer PATH", self.path.display())))
     }
 }

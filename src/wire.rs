@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use data::{Dataset, DatasetOptions, Loader, LoaderOptions, Tokenizer, VocabMap};
+use data::{Dataset, DatasetOptions, Loader, LoaderOptions, VocabMap};
 use engine::{CpuEngine, Options, Shape};
 use formats::{Assumed, Format, SpecialIds, blzt, hf};
 use kernels::{Cpu, Isa};
@@ -20,6 +20,7 @@ use crate::corpus::{self, Tok};
 use crate::exit::{self, Exit};
 use crate::model_file::{self, own_tokenizer};
 use crate::out::Out;
+use crate::tokenizer_file;
 
 /// Ids of the tokenizer that is trained on text when none is given.
 const PRESET_VOCAB: usize = config::TRAINED_VOCAB;
@@ -142,7 +143,7 @@ fn open_data(
     out: Out,
 ) -> anyhow::Result<Dataset> {
     let given = match (&config.tokenizer, base) {
-        (Some(path), _) => Some(Arc::new(Tokenizer::load(path)?)),
+        (Some(path), _) => Some(Arc::new(tokenizer_file::load(path)?)),
         (None, Some(base)) => own_tokenizer(base)?,
         (None, None) => None,
     };

@@ -19,7 +19,7 @@ fn shortened(command: &str) -> Vec<&'static str> {
         Some("train") if command.contains("--resume") => vec!["--steps", "3"],
         Some("train") => vec!["--val-tokens", "512", "--steps", "1"],
         Some("eval") => vec!["--val-tokens", "512"],
-        Some("generate") => vec!["--max-tokens", "8"],
+        Some("generate" | "chat") => vec!["--max-tokens", "8"],
         Some("bench") => vec!["--max-time", "100ms"],
         _ => vec![],
     }
@@ -46,6 +46,8 @@ fn every_command_of_the_readme_runs() {
     let ids = (0..30_000u32).flat_map(|i| ((i * i % 500) as u16).to_le_bytes()).collect::<Vec<u8>>();
     std::fs::write(path("tokens.bin"), ids).unwrap();
     run(dir.path(), &["train", "stories-1m", "--steps", "2", "--val-tokens", "512", "--out", "runs/stories-1m-1"]);
+    let chatml = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}\n{% endfor %}";
+    std::fs::write(path("chatml.jinja"), chatml).unwrap();
     std::fs::create_dir(path("path")).unwrap();
     std::fs::create_dir(path("path/to")).unwrap();
     run(dir.path(), &["convert", "runs/stories-1m-1", "path/to/hf-model"]);

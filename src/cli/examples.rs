@@ -22,6 +22,11 @@ pub const GENERATE: &str = "Examples:
   autoane generate path/to/hf-dir --prompt \"The sea\" --temperature 0 --max-tokens 50
   autoane generate model.gguf --prompt-file question.txt --stop \"\\n\\n\" --top-k 40 --repetition-penalty 1.1 --json";
 
+pub const CHAT: &str = "Examples:
+  autoane chat path/to/model.gguf
+  autoane chat path/to/hf-dir --system \"Be brief.\" --prompt \"What is the sea?\" --temperature 0
+  autoane chat path/to/hf-dir --template chatml.jinja --json";
+
 pub const EVAL: &str = "Examples:
   autoane eval runs/NAME                       # the loss that the run measured, on the same windows
   autoane eval runs/NAME --data stories

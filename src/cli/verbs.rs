@@ -103,7 +103,7 @@ pub struct GenerateArgs {
     /// Sample also ids that training never saw
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", hide_default_value = true, hide_possible_values = true)]
     pub all_ids: bool,
-    /// Tokenizer: tokenizer.json or a folder with one [default: the model's]
+    /// Tokenizer: tokenizer.json, a folder with one, GGUF, or llama2.c's tokenizer.bin [default: the model's]
     #[arg(long, value_name = "PATH")]
     pub tokenizer: Option<PathBuf>,
     #[command(flatten)]
@@ -120,7 +120,7 @@ pub struct EvalArgs {
     /// stories, tinystories, a text or JSONL file or folder, a token file or a prepared folder [default: the run's, else stories]
     #[arg(long, value_name = "DATA")]
     pub data: Option<String>,
-    /// Tokenizer: tokenizer.json or a folder with one [default: the model's]
+    /// Tokenizer: tokenizer.json, a folder with one, GGUF, or llama2.c's tokenizer.bin [default: the model's]
     #[arg(long, value_name = "PATH")]
     pub tokenizer: Option<PathBuf>,
     /// Share at the end of the data that is read; 1 reads all of it [default: the run's, else 0.1]
@@ -286,7 +286,7 @@ pub struct TokenizeArgs {
     /// Folder to write
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Tokenizer: tokenizer.json or a folder with one [default: trained on the data]
+    /// Tokenizer: tokenizer.json, a folder with one, GGUF, or llama2.c's tokenizer.bin [default: trained on the data]
     #[arg(long, value_name = "PATH")]
     pub tokenizer: Option<PathBuf>,
     /// Ids of the tokenizer that is trained on the data
@@ -348,7 +348,7 @@ pub struct CompletionsArgs {
     pub shell: clap_complete::Shell,
 }
 
-fn positive_size(text: &str) -> Result<usize, String> {
+pub(super) fn positive_size(text: &str) -> Result<usize, String> {
     size(text, 1, 1 << 40)
 }
 

@@ -9,7 +9,7 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-use ::data::{DataError, PrepareOptions, Source, Stories, Tokenizer, TokenizerChoice, prepare};
+use ::data::{DataError, PrepareOptions, Source, Stories, TokenizerChoice, prepare};
 use serde_json::json;
 
 use super::inspect::{TokensOptions, describe_tokens};
@@ -66,7 +66,7 @@ fn stories(args: &StoriesArgs, out: Out) -> anyhow::Result<()> {
 fn tokenize(args: &TokenizeArgs, out: Out) -> anyhow::Result<()> {
     let began = std::time::Instant::now();
     let tokenizer = match &args.tokenizer {
-        Some(path) => TokenizerChoice::Given(Arc::new(Tokenizer::load(path)?)),
+        Some(path) => TokenizerChoice::Given(Arc::new(crate::tokenizer_file::load(path)?)),
         None => TokenizerChoice::Train { vocab: args.vocab_size },
     };
     let source =

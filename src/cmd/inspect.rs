@@ -85,6 +85,9 @@ fn describe(path: &Path, out: Out) -> anyhow::Result<Report> {
     }
     let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
     let tokens = |path: &Path| tokens::describe(path, &TokensOptions::default(), out);
+    if name.ends_with(".bin") && crate::tokenizer_file::llama2c(path)?.is_some() {
+        return tokenizer(path);
+    }
     if let Some(model) = model::of_one_file(path, name)? {
         return Ok(model);
     }
@@ -105,11 +108,12 @@ fn describe(path: &Path, out: Out) -> anyhow::Result<Report> {
 }
 
 fn tokenizer(path: &Path) -> anyhow::Result<Report> {
-    let tokenizer = data::Tokenizer::load(path)?;
+    let tokenizer = crate::tokenizer_file::load(path)?;
     let mut report = Report::new("tokenizer");
     report.fact("vocab_size", tokenizer.vocab_size());
     report.fact("end_of_text_id", json!(tokenizer.eos()));
     report.fact("end_of_text", json!(tokenizer.eos().and_then(|id| tokenizer.id_to_token(id))));
+    report.fact("chat_template", tokenizer.chat_template().is_some());
     report.fact("sha256", tokenizer.sha256());
     Ok(report)
 }

@@ -95,7 +95,7 @@ pub static SETTINGS: &[Setting] = &[
     row!(MODEL, "model", model, "MODEL", "auto, a preset (see `autoane models`), or the path of a model", v::text),
     row!(MODEL, "model-config", model_config, "FILE", "Shape of a new model: a config.json in the form of Hugging Face", path),
     row!(MODEL, "data", data, "DATA", "stories, tinystories, a .txt/.jsonl file or folder, a token file (.bin) or a prepared folder", v::text),
-    row!(MODEL, "tokenizer", tokenizer, "PATH", "tokenizer.json or a folder with one [default: the model's, else trained on the data]", path),
+    row!(MODEL, "tokenizer", tokenizer, "PATH", "tokenizer.json, a folder with one, GGUF, or llama2.c's tokenizer.bin [default: the model's, else trained on the data]", path),
     row!(MODEL, "vocab-size", vocab_size, "N", "Ids of a raw token file, or of the tokenizer that is trained on the data [default: 4096]", |t| v::optional(t, |t| v::size(t, 2, MAX_SIZE))),
     row!(MODEL, "token-width", token_width, "TYPE", "Type of the tokens of a raw token file [default: auto]", v::TokenWidth::parse, v::TokenWidth::NAMES),
     row!(MODEL, "compact-vocab", compact_vocab, "", "Train the classifier over the ids that occur; exports carry the full vocabulary [default: on]", v::switch),

@@ -99,6 +99,11 @@ impl<'a> Decoder<'a> {
         self.capacity - self.len
     }
 
+    /// Forgets all but the first `len` tokens; nothing happens when there are no more than that.
+    pub fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+    }
+
     /// Forgets everything fed so far.
     pub fn clear(&mut self) {
         self.len = 0;

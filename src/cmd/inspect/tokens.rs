@@ -34,7 +34,7 @@ impl Default for TokensOptions {
 
 /// Describes a raw token file or a prepared folder; every token is read.
 pub fn describe(path: &Path, options: &TokensOptions, out: Out) -> anyhow::Result<Report> {
-    let given = options.tokenizer.as_deref().map(Tokenizer::load).transpose()?.map(Arc::new);
+    let given = options.tokenizer.as_deref().map(crate::tokenizer_file::load).transpose()?.map(Arc::new);
     let _progress = out.progress("reading every token", 0);
     if path.is_dir() {
         let prepared = Prepared::open(path)?;
