@@ -1,5 +1,6 @@
 //! `autoane`: parse, dispatch, exit code.
 
+mod adapter;
 mod auto;
 mod cli;
 mod cmd;

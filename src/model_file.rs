@@ -10,6 +10,8 @@ use formats::{Assumed, Format, gguf};
 use model::{Layout, ModelSpec};
 use train::trainer::Evaluation;
 
+use crate::adapter;
+use crate::cli::AssumedArgs;
 use crate::config::{self, TrainConfig};
 use crate::exit;
 use crate::out::Out;
@@ -47,11 +49,19 @@ pub fn open(path: &Path, out: Out) -> anyhow::Result<OpenModel> {
     open_assuming(path, &Assumed::default(), out)
 }
 
-/// As [`open`], with what the file does not say.
+/// As [`open`], with what was said of the model; `path` may also be an adapter.
 ///
 /// # Errors
-/// Those of [`open`], and 65 for what the file does say.
-pub fn open_assuming(path: &Path, given: &Assumed, out: Out) -> anyhow::Result<OpenModel> {
+/// Those of [`open`], of an adapter, and 65 for what the file does say.
+pub fn open_said(path: &Path, said: &AssumedArgs, out: Out) -> anyhow::Result<OpenModel> {
+    let (path, adapter) = adapter::resolve(path, said.base.as_deref(), out)?;
+    let model = open_assuming(&path, &said.given(), out)?;
+    // what a checkpoint measured was its own weights, without an adapter
+    let trained = model.trained.map(|t| Trained { evaluation: t.evaluation.filter(|_| adapter.is_none()), ..t });
+    Ok(OpenModel { file: adapter::merged(model.file, adapter)?, trained, ..model })
+}
+
+fn open_assuming(path: &Path, given: &Assumed, out: Out) -> anyhow::Result<OpenModel> {
     let folder = place::model_folder(path, out)?;
     if folder != path {
         out.say(format!("using {}", folder.display()));

@@ -86,6 +86,10 @@ pub fn open(resolved: &mut Resolved, cpu: &Cpu, map: Option<VocabMap>, out: Out)
 
 /// The model at `path`, with what its file does not say.
 fn open_base(path: &Path, config: &TrainConfig, out: Out) -> anyhow::Result<formats::Model> {
+    if formats::adapter::is_one(path) {
+        let merge = format!("autoane convert {} MERGED --base BASE", path.display());
+        return Err(exit::usage(format!("{} is an adapter; merge it into its base first: {merge}", path.display())));
+    }
     let file = formats::open(&crate::place::model_folder(path, out)?)?;
     // any model can be given another residual scale; its base and epsilon are facts
     let scale = config.residual_scale.filter(|_| file.format().unsaid().contains(&"residual scale"));

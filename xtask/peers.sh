@@ -1,6 +1,6 @@
 #!/bin/bash
-# Prints the path of a Python that has torch, transformers, tokenizers, sentencepiece, gguf, safetensors, numpy and
-# tensorboard; makes it once, in the cache folder of the user. Messages go to stderr; exit 1 with the reason where it cannot
+# Prints the path of a Python that has torch, transformers, tokenizers, sentencepiece, gguf, safetensors, numpy,
+# tensorboard and peft; makes it once, in the cache folder of the user. Messages go to stderr; exit 1 with the reason where it cannot
 # be made.
 set -euo pipefail
 
@@ -40,7 +40,7 @@ if [[ -x $setup ]]; then
 else
   python=$(own_venv)
 fi
-for package in tensorboard sentencepiece gguf; do
+for package in tensorboard sentencepiece gguf peft; do
   has "$python" "$package" || install "$python" "$package"
 done
 echo "$python"

@@ -1,13 +1,18 @@
 //! What a user says of a model whose file does not.
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 use super::verbs::positive_real;
 
-/// `--rope-theta`, `--norm-eps`, `--residual-scale`.
+/// `--base`, `--rope-theta`, `--norm-eps`, `--residual-scale`.
 #[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "For files that do not say it (llama2.c, BLZT)")]
+#[command(next_help_heading = "For files that do not say it (adapters, llama2.c, BLZT)")]
 pub struct AssumedArgs {
+    /// The model that an adapter is for [default: the folder that the adapter names]
+    #[arg(long, value_name = "MODEL")]
+    pub base: Option<PathBuf>,
     /// Base of the rotations [default: 10000]
     #[arg(long, value_name = "T", allow_negative_numbers = true, value_parser = positive_real)]
     pub rope_theta: Option<f32>,

@@ -207,6 +207,8 @@ pub enum ConvertTo {
     Blzt,
     /// llama2.c file
     Llama2c,
+    /// PEFT folder, of an adapter
+    Peft,
 }
 
 /// Types of weights that can be written.

@@ -3,6 +3,7 @@
 mod card;
 mod export;
 mod facts;
+mod peft;
 mod place;
 mod verify;
 
@@ -15,6 +16,7 @@ use self::export::Target;
 use self::facts::Facts;
 use self::place::Destination;
 use self::verify::Verified;
+use crate::adapter;
 use crate::cli::{ConvertArgs, ConvertTo, DtypeArg};
 use crate::exit;
 use crate::model_file;
@@ -23,12 +25,17 @@ use crate::out::{self, Out};
 /// Writes `args.input` as `args.output`.
 pub fn run(args: &ConvertArgs, out: Out) -> anyhow::Result<()> {
     let began = Instant::now();
+    if args.to == Some(ConvertTo::Peft) && formats::adapter::is_one(&args.input) {
+        return peft::run(args, out);
+    }
     let target = target(args)?;
-    let input = crate::place::model_folder(&args.input, out)?;
+    let (input, adapter) = adapter::resolve(&args.input, args.assumed.base.as_deref(), out)?;
+    let input = crate::place::model_folder(&input, out)?;
     let model = model_file::assuming(formats::open(&input)?, &args.assumed.given(), out)?;
+    let model = adapter::merged(model, adapter)?;
     let destination = Destination::check(&args.output, &input, target.format, args.overwrite)?;
     let facts = Facts::of(&input, &model)?;
-    let verify = args.verify().unwrap_or(facts.training.is_some());
+    let verify = args.verify().unwrap_or(facts.training.is_some() || model.adapter().is_some());
     let temporary = destination.temporary();
     let done = write(&model, &facts, &temporary, target, verify.then_some(args), out).and_then(|made| {
         destination.put(&temporary)?;
@@ -107,6 +114,7 @@ fn target(args: &ConvertArgs) -> anyhow::Result<Target> {
         Some(ConvertTo::Gguf) => Format::Gguf,
         Some(ConvertTo::Blzt) => Format::Blzt,
         Some(ConvertTo::Llama2c) => Format::Llama2c,
+        Some(ConvertTo::Peft) => return Err(exit::usage(format!("--to peft: {} is no adapter", args.input.display()))),
         None if named_gguf => Format::Gguf,
         None => Format::Hf,
     };

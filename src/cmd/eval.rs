@@ -64,7 +64,7 @@ impl Windowing {
 /// Evaluates a model.
 pub fn run(args: &EvalArgs, out: Out) -> anyhow::Result<()> {
     let cpu = args.machine.cpu()?;
-    let model = model_file::open_assuming(&args.model, &args.assumed.given(), out)?;
+    let model = model_file::open_said(&args.model, &args.assumed, out)?;
     let how = Windowing::of(args, &model, out)?;
     let corpus = find(args, &how.data, &model, cpu.pool().threads(), out)?;
     let full = dataset(&corpus, how.width, model.spec().vocab, None)?;

@@ -21,7 +21,7 @@ pub fn run(args: &GenerateArgs, out: Out) -> anyhow::Result<()> {
         Some(path) => read_prompt(path)?,
         None => args.prompt.clone(),
     };
-    let model = model_file::open_assuming(&args.model, &args.assumed.given(), out)?;
+    let model = model_file::open_said(&args.model, &args.assumed, out)?;
     let tokenizer = model.need_tokenizer(args.tokenizer.as_deref())?;
     let prompt = prompt_ids(&tokenizer, model.file.special(), &text)?;
     check_prompt(&model, &tokenizer, &prompt, args, out)?;

@@ -1,5 +1,6 @@
 //! `autoane inspect`: what a file or folder is, and whether it is whole.
 
+mod adapter;
 mod model;
 mod run;
 mod tokens;
@@ -87,6 +88,9 @@ fn describe(path: &Path, out: Out) -> anyhow::Result<Report> {
     let tokens = |path: &Path| tokens::describe(path, &TokensOptions::default(), out);
     if name.ends_with(".bin") && crate::tokenizer_file::llama2c(path)?.is_some() {
         return tokenizer(path);
+    }
+    if formats::adapter::is_one(path) {
+        return adapter::describe(path);
     }
     if let Some(model) = model::of_one_file(path, name)? {
         return Ok(model);

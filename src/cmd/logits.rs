@@ -15,7 +15,7 @@ use crate::out::Out;
 /// Writes the logits of `args.tokens`.
 pub fn run(args: &LogitsArgs, out: Out) -> anyhow::Result<()> {
     let cpu = args.machine.cpu()?;
-    let model = model_file::open_assuming(&args.model, &args.assumed.given(), out)?;
+    let model = model_file::open_said(&args.model, &args.assumed, out)?;
     let (spec, tokens) = (model.spec(), &args.tokens);
     if let Some((at, id)) = tokens.iter().enumerate().find(|(_, id)| **id as usize >= spec.vocab) {
         return Err(exit::usage(format!("--tokens: id {id} at position {at}; the model has ids 0 to {}", spec.vocab - 1)));

@@ -1,6 +1,7 @@
 //! `autoane train`, driven end to end: each case is named by what would go wrong without it.
 #![allow(clippy::unwrap_used)]
 
+mod adapters;
 mod arithmetic;
 mod common;
 mod data;

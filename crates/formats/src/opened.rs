@@ -11,6 +11,7 @@ use model::{Layout, ModelSpec, Role, TensorId, TensorInfo};
 use crate::adapter::{Adapter, Factors};
 use crate::encoding::Encoding;
 use crate::error::FormatError;
+use crate::names;
 use crate::place::DataFile;
 use crate::special::SpecialIds;
 use crate::{blzt, gguf, hf, llama2c};
@@ -279,8 +280,22 @@ impl Model {
             return Err(FormatError::inexpressible("adapter", found, why));
         }
         adapter.fits(&self.layout)?;
+        for (id, copy) in &adapter.copies {
+            // the classifier of a tied model is its embedding
+            let id = if self.spec.tied { TensorId::Embed } else { *id };
+            if self.tensor(id)?.as_ref() != Some(copy) {
+                let at = format!("the copy of {}", names::hf(id));
+                let only = "adapters of layers are, not new values of whole matrices or of added tokens";
+                return Err(FormatError::unsupported(&adapter.path, at, "other values than the base's", only));
+            }
+        }
         self.adapter = Some(adapter);
         Ok(self)
+    }
+
+    /// The adapter that is merged into it.
+    pub fn adapter(&self) -> Option<&Adapter> {
+        self.adapter.as_ref()
     }
 
     /// What an adapter adds to the weight `id`.

@@ -210,7 +210,7 @@ fn bad_tensors_are_named() {
         (vec![], "none"),
         (vec![a.clone()], "both factors"),
         (vec![a.clone(), whole(&format!("{q}.lora_B"), tiny().q_dim(), 2)], "rank 2"),
-        (vec![a.clone(), b.clone(), whole("lm_head", 4, d)], "lm_head"),
+        (vec![a.clone(), b.clone(), whole("model.norm", 1, d)], "model.norm"),
         (vec![whole("model.embed_tokens.lora_A", r, d)], "embed_tokens"),
         (vec![whole("model.norm.lora_A", r, d)], "model.norm"),
     ] {
@@ -225,6 +225,32 @@ fn bad_tensors_are_named() {
     fs::write(dir.path().join("adapter_model.bin"), "pickle").unwrap();
     let error = Adapter::open(dir.path()).unwrap_err();
     assert!(error.exit_code() == 66 && error.to_string().contains("pickle"), "{error}");
+}
+
+/// peft saves the classifier of the base beside an adapter of it.
+#[test]
+fn a_copy_of_the_base_must_be_the_bases() {
+    let spec = ModelSpec { tied: false, ..tiny() };
+    let (base, weights) = folder(&spec);
+    let head = Layout::of(&spec).range(TensorId::Head);
+    for (change, good) in [(0.0, true), (1e-3, false)] {
+        let dir = tempfile::tempdir().unwrap();
+        peft(dir.path(), &spec, json!({ "rank_pattern": {} }));
+        let mut copy = weights[head.clone()].to_vec();
+        copy[5] += change;
+        let name = "base_model.model.lm_head";
+        let tensors = [
+            (format!("{name}.lora_A.weight"), [3, spec.dim], noise(3 * spec.dim, 1)),
+            (format!("{name}.lora_B.weight"), [spec.vocab, 3], noise(spec.vocab * 3, 2)),
+            (format!("{name}.base_layer.weight"), [spec.vocab, spec.dim], copy),
+        ];
+        write_tensors(&dir.path().join("adapter_model.safetensors"), &tensors);
+        let merged = open(base.path()).unwrap().merged(Adapter::open(dir.path()).unwrap());
+        match merged {
+            Ok(model) => assert!(good && model.load(model.layout()).unwrap()[head.clone()] != weights[head.clone()]),
+            Err(error) => assert!(!good && error.exit_code() == 65 && error.to_string().contains("lm_head"), "{error}"),
+        }
+    }
 }
 
 #[test]

@@ -88,7 +88,8 @@ impl Facts {
 
 impl Training {
     fn of(input: &Path, model: &Model) -> anyhow::Result<Option<Training>> {
-        if !input.join("trainer/state.json").is_file() {
+        // what a base went through says nothing of what an adapter made of it
+        if model.adapter().is_some() || !input.join("trainer/state.json").is_file() {
             return Ok(None);
         }
         let state = read_state(input)?;

@@ -90,6 +90,8 @@ pub struct Adapter {
     pub base: Option<String>,
     /// The matrices that it changes.
     pub targets: BTreeMap<TensorId, Factors>,
+    /// Matrices of the base that peft saves beside an adapter of the classifier: they must be those of the base.
+    pub copies: BTreeMap<TensorId, Vec<f32>>,
 }
 
 /// Whether `path` is the folder of an adapter.
@@ -121,8 +123,8 @@ impl Adapter {
         };
         let file = Container::open(&place::inside(path, name, path)?)?;
         let base = keys.text(if kind == Kind::Peft { "base_model_name_or_path" } else { "model" })?.map(str::to_owned);
-        let targets = targets(&file, kind, &scales)?;
-        Ok(Adapter { path: path.into(), kind, base, targets })
+        let (targets, copies) = read_all(&file, kind, &scales)?;
+        Ok(Adapter { path: path.into(), kind, base, targets, copies })
     }
 
     /// Numbers of both factors of all matrices.
@@ -164,12 +166,24 @@ fn half(tensor: &Tensor, kind: Kind) -> Option<Half<'_>> {
     found.map(|(is_a, module)| Half { module, is_a, tensor })
 }
 
-fn targets(file: &Container, kind: Kind, scales: &Scales) -> Result<BTreeMap<TensorId, Factors>, FormatError> {
+/// The weight of which `tensor` is a copy out of the base.
+fn copy_of(tensor: &Tensor, kind: Kind) -> Option<TensorId> {
+    let name = tensor.name.strip_prefix(PEFT_PREFIX).filter(|_| kind == Kind::Peft)?;
+    names::from_hf(&name.replace(".base_layer.", ".")).filter(|id| matches!(id, TensorId::Embed | TensorId::Head))
+}
+
+type Contents = (BTreeMap<TensorId, Factors>, BTreeMap<TensorId, Vec<f32>>);
+
+fn read_all(file: &Container, kind: Kind, scales: &Scales) -> Result<Contents, FormatError> {
     let bad = |tensor: &Tensor, found: String, expected: &str| {
         Err(FormatError::bad(file.path(), format!("tensor {}", shown(&tensor.name)), found, expected))
     };
-    let mut pairs: BTreeMap<TensorId, [Option<Half>; 2]> = BTreeMap::new();
+    let (mut pairs, mut copies) = (BTreeMap::<TensorId, [Option<Half>; 2]>::new(), BTreeMap::new());
     for tensor in file.tensors() {
+        if let Some(id) = copy_of(tensor, kind) {
+            copies.insert(id, read(file, tensor)?);
+            continue;
+        }
         let Some(half) = half(tensor, kind) else {
             let only = "adapters have the factors A and B of linear layers and nothing else (no DoRA, biases or whole modules)";
             return Err(FormatError::unsupported(file.path(), "tensor", shown(&tensor.name), only));
@@ -196,7 +210,7 @@ fn targets(file: &Container, kind: Kind, scales: &Scales) -> Result<BTreeMap<Ten
             [None, None] => {}
         }
     }
-    Ok(all)
+    Ok((all, copies))
 }
 
 fn is_matrix(id: &TensorId) -> bool {
