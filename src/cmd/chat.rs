@@ -24,7 +24,7 @@ const LONGEST_LINE: u64 = 1 << 20;
 /// Talks with `args.model`.
 pub fn run(args: &ChatArgs, out: Out) -> anyhow::Result<()> {
     let cpu = args.machine.cpu()?;
-    let model = model_file::open_assuming(&args.model, &args.assumed.given(), out)?;
+    let model = model_file::open_said(&args.model, &args.assumed, out)?;
     let tokenizer = model.need_tokenizer(args.tokenizer.as_deref())?;
     let template = template(args, &tokenizer, &model.path)?;
     let around = surroundings(&tokenizer);
