@@ -72,7 +72,8 @@ pub const MODELS: &str = "Examples:
 
 pub const BENCH: &str = "Examples:
   autoane bench
-  autoane bench stories-4m --threads 1 --json";
+  autoane bench stories-4m --threads 1 --json
+  autoane bench model.gguf --decode --prompt-tokens 512";
 
 pub const DOCTOR: &str = "Examples:
   autoane doctor

@@ -339,6 +339,18 @@ pub struct BenchArgs {
     /// Recompute activations in the backward pass
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", hide_default_value = true, hide_possible_values = true)]
     pub recompute: bool,
+    /// Measure prompts and decoding instead of training steps
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", hide_default_value = true, hide_possible_values = true)]
+    pub decode: bool,
+    /// Tokens of the prompt, with --decode
+    #[arg(long, value_name = "N", default_value = "256", value_parser = positive_size)]
+    pub prompt_tokens: usize,
+    /// Tokens that are decoded after it, with --decode
+    #[arg(long, value_name = "N", default_value = "64", value_parser = positive_size)]
+    pub max_tokens: usize,
+    /// How the weights lie in memory, with --decode
+    #[arg(long, value_name = "TYPE", default_value = "stored")]
+    pub weights: WeightsArg,
     #[command(flatten)]
     pub machine: MachineArgs,
 }

@@ -1,5 +1,6 @@
-//! `autoane bench`: a training step against the machine's measured ceilings, and where its time goes.
+//! `autoane bench`: a training step, or decoding, against the machine's measured ceilings, and where its time goes.
 
+mod decode;
 mod kernels_of_step;
 mod report;
 
@@ -47,6 +48,9 @@ struct Times {
 
 /// Measures.
 pub fn run(args: &BenchArgs, out: Out) -> anyhow::Result<()> {
+    if args.decode {
+        return decode::run(args, out);
+    }
     let cpu = args.machine.cpu()?;
     let job = job(args, out)?;
     let predicted = wire::check_memory(&job.config, &job.spec, &cpu)?;
