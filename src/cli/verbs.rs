@@ -135,9 +135,9 @@ pub struct EvalArgs {
     /// Windows of the token stream, or of whole documents that do not see each other [default: the run's, else stream]
     #[arg(long, value_name = "HOW", value_parser = clap::builder::PossibleValuesParser::new(crate::config::Packing::NAMES))]
     pub packing: Option<String>,
-    /// Windows a pass
-    #[arg(long, value_name = "N", default_value = "8", value_parser = positive_size)]
-    pub batch_size: usize,
+    /// Windows a pass [default: the run's, else 8]
+    #[arg(long, value_name = "N", value_parser = positive_size)]
+    pub batch_size: Option<usize>,
     #[command(flatten)]
     pub assumed: super::AssumedArgs,
     #[command(flatten)]

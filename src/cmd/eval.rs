@@ -56,7 +56,8 @@ impl Windowing {
             packing: loader_packing(asked.unwrap_or(config.packing)),
             val_fraction: args.val_fraction.unwrap_or(held_out),
             val_tokens: args.val_tokens.unwrap_or(config.val_tokens),
-            batch_size: args.batch_size,
+            // products of other sizes may go another way, with other last bits
+            batch_size: args.batch_size.unwrap_or(config.batch_size),
         })
     }
 }
