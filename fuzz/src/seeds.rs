@@ -4,8 +4,10 @@
 //! CVE-2026-27940), tensors beyond the end of the file (CVE-2026-7482), counts that no file justifies (gguf array of 2^63
 //! elements in 43 bytes), holes and overlaps of safetensors, paths out of the folder (CVE-2024-37032), deep nesting.
 
+mod gguf;
 mod gpt2;
 mod hf;
+mod sequence;
 mod text;
 
 use std::fs;
@@ -42,7 +44,11 @@ fn of(target: &str) -> Vec<Seed> {
         "config" => hf::configs(),
         "generation_config" => hf::generation_configs(),
         "index" => hf::indices(),
-        "tokenizer_json" => text::tokenizers(),
+        "gguf" => gguf::files(),
+        "blzt" => sequence::blzt(),
+        "llama2c" => sequence::llama2c(),
+        "tokenizer_bin" => sequence::tokenizers(),
+        "tokenizer_json" | "vocabulary" => text::tokenizers(),
         "tokenizer_config" => text::tokenizer_configs(),
         "token_file" => text::token_files(),
         "prepared" => text::manifests(),
@@ -55,6 +61,25 @@ fn of(target: &str) -> Vec<Seed> {
         "events" => text::events(),
         other => unreachable!("no seeds for {other}"),
     }
+}
+
+/// `make` in a folder that is gone afterwards.
+fn in_folder<T>(name: &str, make: impl FnOnce(&Path) -> T) -> T {
+    let dir = std::env::temp_dir().join(format!("autoane-seeds-{name}-{}", std::process::id()));
+    fs::create_dir_all(&dir).expect("a folder for seeds");
+    let made = make(&dir);
+    let _ = fs::remove_dir_all(&dir); // only untidy
+    made
+}
+
+/// The bytes that `write` puts into a file.
+fn written<E: std::fmt::Debug, T>(name: &str, write: impl FnOnce(&Path) -> Result<T, E>) -> Seed {
+    let bytes = in_folder(name, |dir| {
+        let path = dir.join("file");
+        write(&path).expect("a sound file can be written");
+        fs::read(path).expect("the file was just written")
+    });
+    (format!("sound-{name}"), bytes)
 }
 
 /// Seeds of texts.

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use data::{Dataset, DatasetOptions, PrepareOptions, Source, Tokenizer, TokenizerChoice, VocabMap, Width};
-use formats::hf;
+use formats::tokenizer::Vocabulary;
+use formats::{blzt, hf};
 
 use crate::folder::Complaint;
 use crate::seeds;
@@ -40,6 +41,11 @@ pub static ALL: &[Target] = &[
     target("config", "config.json", seeds::model_folder, read_hf),
     target("generation_config", "generation_config.json", seeds::model_folder, read_hf),
     target("index", "model.safetensors.index.json", seeds::sharded_folder, read_hf),
+    target("gguf", "model.gguf", seeds::nothing, |dir| read_model(&dir.join("model.gguf"))),
+    target("blzt", "model.blzt", seeds::nothing, |dir| read_blzt(&dir.join("model.blzt"))),
+    target("llama2c", "model.bin", seeds::nothing, |dir| read_model(&dir.join("model.bin"))),
+    target("tokenizer_bin", "tokenizer.bin", seeds::nothing, read_tokenizer_bin),
+    target("vocabulary", "tokenizer.json", seeds::nothing, read_vocabulary),
     target("tokenizer_json", "tokenizer.json", seeds::nothing, read_tokenizer),
     target("tokenizer_config", "tokenizer_config.json", seeds::tokenizer_folder, read_tokenizer),
     target("token_file", "tokens.bin", seeds::nothing, read_tokens),
@@ -83,6 +89,48 @@ fn read_hf(dir: &Path) -> Result<(), Complaint> {
     read_model(dir)?;
     described?;
     Ok(())
+}
+
+/// A checkpoint of the original with its moments.
+fn read_blzt(path: &Path) -> Result<(), Complaint> {
+    let moments = blzt::moments(path).map_err(format);
+    read_model(path)?;
+    if let Some(moments) = moments? {
+        for model in [&moments.first, &moments.second] {
+            model.load(model.layout()).map_err(format)?;
+        }
+    }
+    Ok(())
+}
+
+/// What says a vocabulary must make files that our tokenizer takes.
+fn use_vocabulary(vocabulary: &Vocabulary, path: &Path) -> Result<(), Complaint> {
+    let files = vocabulary.to_json(path).map_err(format)?;
+    let again = Vocabulary::from_json(&files.tokenizer, Some(&files.config), path);
+    let tokenizer = Tokenizer::from_bytes(files.tokenizer, Some(files.config), path).map_err(data)?;
+    tokenizer.encode(seeds::TEXT).map_err(data)?;
+    again.map_err(format)?;
+    Ok(())
+}
+
+/// A tokenizer of llama2.c, written again too.
+fn read_tokenizer_bin(dir: &Path) -> Result<(), Complaint> {
+    let path = dir.join("tokenizer.bin");
+    let bytes = std::fs::read(&path).unwrap_or_default();
+    let vocabulary = Vocabulary::from_llama2c(&bytes, &path).map_err(format)?;
+    assert_eq!(formats::tokenizer::is_llama2c(&bytes), true, "read, but not recognised");
+    if let Ok(written) = vocabulary.to_llama2c() {
+        Vocabulary::from_llama2c(&written, &path).map_err(format)?;
+    }
+    use_vocabulary(&vocabulary, &path)
+}
+
+/// A tokenizer of a folder as a GGUF file will say it.
+fn read_vocabulary(dir: &Path) -> Result<(), Complaint> {
+    match Vocabulary::from_folder(dir).map_err(format)? {
+        Some(vocabulary) => use_vocabulary(&vocabulary, &dir.join("tokenizer.json")),
+        None => Ok(()),
+    }
 }
 
 /// A tokenizer, text through it and back.

@@ -8,10 +8,10 @@ use formats::{Dtype, SpecialIds};
 use model::{Layout, ModelSpec};
 use serde_json::{Map, Value, json};
 
-use super::{Seed, hostile_json, texts};
+use super::{Seed, hostile_json, in_folder, texts};
 
 /// A tiny model of each family, as `config.json` says it.
-const FAMILIES: [(&str, &str); 6] = [
+pub const FAMILIES: [(&str, &str); 6] = [
     ("llama", ""),
     ("llama", r#""attention_bias":true,"tie_word_embeddings":false"#),
     (
@@ -24,22 +24,27 @@ const FAMILIES: [(&str, &str); 6] = [
     ("qwen3", r#""attention_bias":false,"rope_theta":1000000.0"#),
 ];
 
-/// `config.json` of a tiny model.
+/// `config.json` of a tiny model; the keys of `more` hold where they differ.
 pub fn config(family: &str, more: &str) -> String {
-    let name = family[..1].to_uppercase() + &family[1..];
-    let more = if more.is_empty() { String::new() } else { format!(",{more}") };
-    format!(
-        r#"{{"architectures":["{name}ForCausalLM"],"model_type":"{family}","hidden_size":8,"intermediate_size":12,
-        "num_hidden_layers":2,"num_attention_heads":2,"num_key_value_heads":1,"head_dim":4,"vocab_size":16,
-        "max_position_embeddings":64,"rms_norm_eps":1e-5,"rope_theta":10000.0,"hidden_act":"silu","bos_token_id":1,
-        "eos_token_id":2{more}}}"#
-    )
+    let class = family[..1].to_uppercase() + &family[1..] + "ForCausalLM";
+    let mut keys = json!({
+        "architectures": [class], "model_type": family, "hidden_size": 8, "intermediate_size": 12, "num_hidden_layers": 2,
+        "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 4, "vocab_size": 16, "max_position_embeddings": 64,
+        "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "hidden_act": "silu", "bos_token_id": 1, "eos_token_id": 2
+    });
+    let more: Map<String, Value> = serde_json::from_str(&format!("{{{more}}}")).expect("keys of a seed");
+    more.into_iter().for_each(|(key, value)| keys[key] = value);
+    keys.to_string()
 }
 
 /// The model that the sound folders hold.
 pub fn spec() -> ModelSpec {
-    let text = config("llama", r#""tie_word_embeddings":true"#);
-    config::from_slice(Path::new("config.json"), text.as_bytes()).expect("a sound configuration").spec
+    spec_of("llama", r#""tie_word_embeddings":true"#)
+}
+
+/// A tiny model of `family`.
+pub fn spec_of(family: &str, more: &str) -> ModelSpec {
+    config::from_slice(Path::new("config.json"), config(family, more).as_bytes()).expect("a sound configuration").spec
 }
 
 /// Weights without a pattern.
@@ -106,15 +111,6 @@ fn parts(bytes: &[u8]) -> (Map<String, Value>, Vec<u8>) {
 
 fn container(header: &str, data: &[u8]) -> Vec<u8> {
     [&(header.len() as u64).to_le_bytes(), header.as_bytes(), data].concat()
-}
-
-/// `make` in a folder that is gone afterwards.
-fn in_folder<T>(name: &str, make: impl FnOnce(&Path) -> T) -> T {
-    let dir = std::env::temp_dir().join(format!("autoane-seeds-{name}-{}", std::process::id()));
-    fs::create_dir_all(&dir).expect("a folder for seeds");
-    let made = make(&dir);
-    let _ = fs::remove_dir_all(&dir); // only untidy
-    made
 }
 
 pub fn safetensors() -> Vec<Seed> {

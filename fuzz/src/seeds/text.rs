@@ -11,7 +11,7 @@ use flate2::write::GzEncoder;
 use serde_json::json;
 
 use super::gpt2::tokenizer_json;
-use super::{Seed, hostile_json, texts};
+use super::{Seed, hostile_json, in_folder, texts};
 
 /// What a fuzzed tokenizer has to encode.
 pub const TEXT: &str = "Once upon\r\na time: it's 1234567 \u{a0}\u{4f60}\u{597d} \u{1f600}<|endoftext|>  the end.\n\n";
@@ -36,11 +36,10 @@ pub fn prepared_folder(dir: &Path) {
 }
 
 pub fn manifests() -> Vec<Seed> {
-    let dir = std::env::temp_dir().join(format!("autoane-seeds-prepared-{}", std::process::id()));
-    fs::create_dir_all(&dir).expect("a folder for seeds");
-    prepared_folder(&dir);
-    let sound = fs::read_to_string(dir.join("manifest.json")).expect("the manifest was just written");
-    let _ = fs::remove_dir_all(&dir); // only untidy
+    let sound = in_folder("prepared", |dir| {
+        prepared_folder(dir);
+        fs::read_to_string(dir.join("manifest.json")).expect("the manifest was just written")
+    });
     let mut seeds = hostile_json();
     seeds.extend(texts([
         ("tokens-2-63", sound.replacen("\"tokens\": ", "\"tokens\": 9223372036854775807", 1)),
