@@ -1,14 +1,14 @@
 #!/bin/bash
 # Fuzzes the readers of files with libFuzzer on the stable toolchain: xtask/fuzz.sh MINUTES [TARGET...]
-# (all targets together that long; without names every one). What was learnt stays in target/fuzz/corpus, findings go to
-# fuzz/artifacts. Exit 1 at a finding, with the command that shows it; exit 3 where there is no C++ compiler for libFuzzer.
+# (all targets together that long; without names every one). What was learnt stays in target/fuzz/corpus (AUTOANE_FUZZ_HOME
+# is another place than target/fuzz), findings go to fuzz/artifacts. Exit 1 at a finding, with the command that shows it; exit 3 where there is no C++ compiler for libFuzzer.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 minutes=${1:?usage: xtask/fuzz.sh MINUTES [TARGET...]}
 shift
 host=$(rustc -vV | sed -n 's/^host: //p')
-home=$PWD/target/fuzz
+home=${AUTOANE_FUZZ_HOME:-$PWD/target/fuzz}
 binary=$home/$host/release/readers
 command -v c++ >/dev/null || { echo "fuzz: no C++ compiler, which libFuzzer is built with" >&2; exit 3; }
 

@@ -236,7 +236,7 @@ pub fn of(target: &str) -> String {
     let own: &[&[&str]] = match target {
         "safetensors" | "index" => &[SAFETENSORS, JSON],
         "config" | "generation_config" => &[CONFIG, JSON],
-        "gguf" | "blzt" | "llama2c" | "tokenizer_bin" => &[GGUF],
+        "gguf" | "gguf_vocabulary" | "blzt" | "llama2c" | "tokenizer_bin" => &[GGUF],
         "tokenizer_json" | "tokenizer_config" | "vocabulary" => &[TOKENIZER, JSON],
         "prepared" | "vocab_map" => &[MANIFEST, JSON],
         "token_file" | "gzip" => &[],

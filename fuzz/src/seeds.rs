@@ -45,6 +45,7 @@ fn of(target: &str) -> Vec<Seed> {
         "generation_config" => hf::generation_configs(),
         "index" => hf::indices(),
         "gguf" => gguf::files(),
+        "gguf_vocabulary" => gguf::vocabularies(),
         "blzt" => sequence::blzt(),
         "llama2c" => sequence::llama2c(),
         "tokenizer_bin" => sequence::tokenizers(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use data::{Dataset, DatasetOptions, PrepareOptions, Source, Tokenizer, TokenizerChoice, VocabMap, Width};
 use formats::tokenizer::Vocabulary;
-use formats::{blzt, hf};
+use formats::{blzt, gguf, hf};
 
 use crate::folder::Complaint;
 use crate::seeds;
@@ -42,6 +42,7 @@ pub static ALL: &[Target] = &[
     target("generation_config", "generation_config.json", seeds::model_folder, read_hf),
     target("index", "model.safetensors.index.json", seeds::sharded_folder, read_hf),
     target("gguf", "model.gguf", seeds::nothing, |dir| read_model(&dir.join("model.gguf"))),
+    target("gguf_vocabulary", "model.gguf", seeds::nothing, |dir| read_gguf_vocabulary(&dir.join("model.gguf"))),
     target("blzt", "model.blzt", seeds::nothing, |dir| read_blzt(&dir.join("model.blzt"))),
     target("llama2c", "model.bin", seeds::nothing, |dir| read_model(&dir.join("model.bin"))),
     target("tokenizer_bin", "tokenizer.bin", seeds::nothing, read_tokenizer_bin),
@@ -111,6 +112,15 @@ fn use_vocabulary(vocabulary: &Vocabulary, path: &Path) -> Result<(), Complaint>
     tokenizer.encode(seeds::TEXT).map_err(data)?;
     again.map_err(format)?;
     Ok(())
+}
+
+/// The tokenizer inside a GGUF file, which needs no weights.
+fn read_gguf_vocabulary(path: &Path) -> Result<(), Complaint> {
+    let file = gguf::Container::open(path).map_err(format)?;
+    match Vocabulary::from_gguf(file.metadata()).map_err(format)? {
+        Some(vocabulary) => use_vocabulary(&vocabulary, path),
+        None => Ok(()),
+    }
 }
 
 /// A tokenizer of llama2.c, written again too.

@@ -1,11 +1,15 @@
 //! Seeds of GGUF files: sound ones of each family and encoding, then one for each way in which readers have failed.
 
+use std::path::Path;
+
 use formats::gguf::{self, Metadata, Value};
+use formats::tokenizer::Vocabulary;
 use formats::{Encoding, flat};
 use model::Layout;
 
-use super::hf::{FAMILIES, spec_of, special, weights};
-use super::{Seed, written};
+use super::gpt2::tokenizer_json;
+use super::hf::{FAMILIES, special, spec_of, weights};
+use super::{Seed, sequence, written};
 
 const ENCODINGS: [Encoding; 4] = [Encoding::F32, Encoding::F16, Encoding::Bf16, Encoding::Q8_0];
 
@@ -26,7 +30,7 @@ fn sound(i: usize, family: &str, more: &str) -> Seed {
     let layout = Layout::of(&spec);
     let values = weights(&layout);
     let source = flat(&values, &layout);
-    let mut extra = Metadata::new(std::path::Path::new("extra"));
+    let mut extra = Metadata::new(Path::new("extra"));
     for (key, value) in [("general.name", "tiny"), ("tokenizer.ggml.model", "gpt2")] {
         assert!(extra.insert(key, Value::Text(value.into())), "{key} twice");
     }
@@ -34,6 +38,33 @@ fn sound(i: usize, family: &str, more: &str) -> Seed {
     let options = gguf::WriteOptions { encoding, special: &special, rows: None, extra: &extra };
     let name = format!("{i}-{family}-{}", encoding.name());
     written(&name, |path| gguf::write(path, &spec, &source, &options))
+}
+
+/// Files of one kind of tokenizer each, without weights but for one tensor.
+pub fn vocabularies() -> Vec<Seed> {
+    let file = |name: &str, vocabulary: Vocabulary| {
+        let mut extra = Metadata::new(Path::new("extra"));
+        vocabulary.to_gguf(&mut extra);
+        let (spec, special) = (spec_of("llama", ""), special());
+        let layout = Layout::of(&spec);
+        let values = weights(&layout);
+        let options = gguf::WriteOptions { encoding: Encoding::Q8_0, special: &special, rows: None, extra: &extra };
+        written(name, |path| gguf::write(path, &spec, &flat(&values, &layout), &options))
+    };
+    let path = Path::new("tokenizer");
+    let bytes = sequence::tokenizers().swap_remove(0).1;
+    let pieces = Vocabulary::from_llama2c(&bytes, path).expect("a sound tokenizer");
+    let merges = Vocabulary::from_json(tokenizer_json().as_bytes(), None, path).expect("a sound tokenizer");
+    let template = |text: &str| Vocabulary { chat_template: Some(text.into()), ..merges.clone() };
+    vec![
+        file("pieces", pieces.clone()),
+        file("merges", merges.clone()),
+        file("template", template("{% for m in messages %}{{ m['content'] }}{% endfor %}")),
+        file("no-score", Vocabulary { scores: Vec::new(), ..pieces.clone() }),
+        file("not-a-number", Vocabulary { scores: vec![f32::NAN; pieces.scores.len()], ..pieces }),
+        file("unknown-pre", Vocabulary { pre: Some("no-such".into()), ..merges.clone() }),
+        file("merge-without-a-space", Vocabulary { merges: vec!["ab".into()], ..merges }),
+    ]
 }
 
 /// A header: magic, version, numbers of tensors and of keys.

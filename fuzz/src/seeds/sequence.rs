@@ -13,7 +13,7 @@ pub fn blzt() -> Vec<Seed> {
     let layout = Layout::of(&spec);
     let values = weights(&layout);
     let source = flat(&values, &layout);
-    let adam = Some(Adam { t: 3, first: &source, second: &source });
+    let adam = Some(Adam { t: 3, first: &source, second: &source, residual_scale: 1.0, rows: None });
     let moments = blzt::WriteOptions { step: 3, total_steps: 9, adam, ..Default::default() };
     let mut seeds = vec![
         written("plain", |path| blzt::write(path, &spec, &source, &Default::default())),
