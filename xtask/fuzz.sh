@@ -29,7 +29,7 @@ targets() { sed -n 's/.*target("\([a-z0-9_]*\)", .*/\1/p' fuzz/src/targets.rs; }
 fuzz() { # target, seconds
   local corpus=$home/corpus/$1 seeds=$home/seeds/$1 findings=fuzz/artifacts/$1 log=$home/$1.log code=0
   mkdir -p "$corpus" "$seeds" "$findings"
-  local limits=(-max_total_time="$2" -max_len=65536 -len_control=20 -timeout=600 -rss_limit_mb=2048)
+  local limits=(-max_total_time="$2" -max_len=65536 -len_control=20 -timeout=600 -report_slow_units=600 -rss_limit_mb=2048)
   # The target writes its seeds and words when it begins; the words are an option only from the next start on
   FUZZ_TARGET=$1 FUZZ_SEEDS=$seeds "$binary" -runs=0 >"$log" 2>&1 || true
   [[ ! -s $seeds.dict ]] || limits+=(-dict="$seeds.dict")

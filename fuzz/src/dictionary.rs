@@ -231,10 +231,40 @@ const GGUF: &[&str] = &[
     "<unk>",
 ];
 
+const ADAPTER: &[&str] = &[
+    "\"peft_type\":",
+    "\"LORA\"",
+    "\"r\":",
+    "\"lora_alpha\":",
+    "\"rank_pattern\":",
+    "\"alpha_pattern\":",
+    "\"use_rslora\":",
+    "\"use_dora\":",
+    "\"bias\":",
+    "\"none\"",
+    "\"target_modules\":",
+    "\"modules_to_save\":",
+    "\"fan_in_fan_out\":",
+    "\"fine_tune_type\":",
+    "\"lora\"",
+    "\"lora_parameters\":",
+    "\"rank\":",
+    "\"scale\":",
+    "\"num_layers\":",
+    "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight",
+    "model.layers.0.self_attn.q_proj.lora_a",
+    "lora_b",
+    "lora_B",
+    "down_proj",
+    "\"q_proj\"",
+];
+
 /// The words of a target, in libFuzzer's form.
 pub fn of(target: &str) -> String {
     let own: &[&[&str]] = match target {
         "safetensors" | "index" => &[SAFETENSORS, JSON],
+        "peft_config" | "mlx_config" => &[ADAPTER, JSON],
+        "peft_weights" | "mlx_weights" => &[ADAPTER, SAFETENSORS, JSON],
         "config" | "generation_config" => &[CONFIG, JSON],
         "gguf" | "gguf_vocabulary" | "blzt" | "llama2c" | "tokenizer_bin" => &[GGUF],
         "tokenizer_json" | "tokenizer_config" | "vocabulary" => &[TOKENIZER, JSON],

@@ -4,6 +4,7 @@
 //! CVE-2026-27940), tensors beyond the end of the file (CVE-2026-7482), counts that no file justifies (gguf array of 2^63
 //! elements in 43 bytes), holes and overlaps of safetensors, paths out of the folder (CVE-2024-37032), deep nesting.
 
+mod adapter;
 mod gguf;
 mod gpt2;
 mod hf;
@@ -14,6 +15,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+pub use adapter::{mlx_folder, peft_folder};
 pub use hf::{model_folder, sharded_folder};
 pub use text::{TEXT, prepared_folder, tokenizer_folder};
 
@@ -48,6 +50,10 @@ fn of(target: &str) -> Vec<Seed> {
         "gguf_vocabulary" => gguf::vocabularies(),
         "blzt" => sequence::blzt(),
         "llama2c" => sequence::llama2c(),
+        "peft_config" => adapter::peft_configs(),
+        "peft_weights" => adapter::weights(true),
+        "mlx_config" => adapter::mlx_configs(),
+        "mlx_weights" => adapter::weights(false),
         "tokenizer_bin" => sequence::tokenizers(),
         "tokenizer_json" | "vocabulary" => text::tokenizers(),
         "tokenizer_config" => text::tokenizer_configs(),

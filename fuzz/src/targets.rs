@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use data::{Dataset, DatasetOptions, PrepareOptions, Source, Tokenizer, TokenizerChoice, VocabMap, Width};
+use formats::adapter::{Adapter, write_peft};
 use formats::tokenizer::Vocabulary;
 use formats::{blzt, gguf, hf};
 
@@ -45,6 +46,10 @@ pub static ALL: &[Target] = &[
     target("gguf_vocabulary", "model.gguf", seeds::nothing, |dir| read_gguf_vocabulary(&dir.join("model.gguf"))),
     target("blzt", "model.blzt", seeds::nothing, |dir| read_blzt(&dir.join("model.blzt"))),
     target("llama2c", "model.bin", seeds::nothing, |dir| read_model(&dir.join("model.bin"))),
+    target("peft_config", "adapter_config.json", seeds::peft_folder, read_adapter),
+    target("peft_weights", "adapter_model.safetensors", seeds::peft_folder, read_adapter),
+    target("mlx_config", "adapter_config.json", seeds::mlx_folder, read_adapter),
+    target("mlx_weights", "adapters.safetensors", seeds::mlx_folder, read_adapter),
     target("tokenizer_bin", "tokenizer.bin", seeds::nothing, read_tokenizer_bin),
     target("vocabulary", "tokenizer.json", seeds::nothing, read_vocabulary),
     target("tokenizer_json", "tokenizer.json", seeds::nothing, read_tokenizer),
@@ -101,6 +106,16 @@ fn read_blzt(path: &Path) -> Result<(), Complaint> {
             model.load(model.layout()).map_err(format)?;
         }
     }
+    Ok(())
+}
+
+/// An adapter, merged into the model beside it, and written again.
+fn read_adapter(dir: &Path) -> Result<(), Complaint> {
+    let adapter = Adapter::open(dir).map_err(format)?;
+    assert!(adapter.params() > 0, "an adapter of nothing");
+    write_peft(&dir.join("again"), &adapter).map_err(format)?;
+    let merged = formats::open(&dir.join("base")).map_err(format)?.merged(adapter).map_err(format)?;
+    merged.load(merged.layout()).map_err(format)?;
     Ok(())
 }
 

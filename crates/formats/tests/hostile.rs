@@ -312,6 +312,8 @@ fn an_index_that_lies_is_refused() {
         (".", 65),
         ("", 65),
         ("a\0.safetensors", 65),
+        ("\u{1b}[2Ja.safetensors", 65),
+        ("a\u{7f}.safetensors", 65),
         ("a-name-longer-than-folders-take-".repeat(9).as_str(), 65),
         ("c.safetensors", 66),
     ] {

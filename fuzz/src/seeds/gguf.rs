@@ -8,7 +8,7 @@ use formats::{Encoding, flat};
 use model::Layout;
 
 use super::gpt2::tokenizer_json;
-use super::hf::{FAMILIES, special, spec_of, weights};
+use super::hf::{FAMILIES, spec_of, special, weights};
 use super::{Seed, sequence, written};
 
 const ENCODINGS: [Encoding; 4] = [Encoding::F32, Encoding::F16, Encoding::Bf16, Encoding::Q8_0];

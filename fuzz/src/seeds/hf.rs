@@ -109,7 +109,7 @@ fn parts(bytes: &[u8]) -> (Map<String, Value>, Vec<u8>) {
     (serde_json::from_slice(&bytes[8..n]).expect("a sound header"), bytes[n..].to_vec())
 }
 
-fn container(header: &str, data: &[u8]) -> Vec<u8> {
+pub fn container(header: &str, data: &[u8]) -> Vec<u8> {
     [&(header.len() as u64).to_le_bytes(), header.as_bytes(), data].concat()
 }
 
