@@ -29,14 +29,20 @@ targets() { sed -n 's/.*target("\([a-z0-9_]*\)", .*/\1/p' fuzz/src/targets.rs; }
 fuzz() { # target, seconds
   local corpus=$home/corpus/$1 seeds=$home/seeds/$1 findings=fuzz/artifacts/$1 log=$home/$1.log code=0
   mkdir -p "$corpus" "$seeds" "$findings"
-  local limits=(-max_total_time="$2" -max_len=65536 -len_control=20 -timeout=600 -report_slow_units=600 -rss_limit_mb=2048)
+  local limits=(-max_len=65536 -len_control=20 -timeout=600 -report_slow_units=600 -rss_limit_mb=2048)
   # The target writes its seeds and words when it begins; the words are an option only from the next start on
   FUZZ_TARGET=$1 FUZZ_SEEDS=$seeds "$binary" -runs=0 >"$log" 2>&1 || true
   [[ ! -s $seeds.dict ]] || limits+=(-dict="$seeds.dict")
-  FUZZ_TARGET=$1 "$binary" "$corpus" "$seeds" "${limits[@]}" -artifact_prefix="$findings/" -print_final_stats=1 \
-    >"$log" 2>&1 || code=$?
+  local end=$((SECONDS + $2)) starts=0
+  : >"$log"
+  # A target may end early without a finding: a template that is given up leaves a thread behind
+  while [[ $code -eq 0 && $SECONDS -lt $end && $starts -lt 50 ]]; do
+    starts=$((starts + 1))
+    FUZZ_TARGET=$1 "$binary" "$corpus" "$seeds" "${limits[@]}" -max_total_time=$((end - SECONDS)) \
+      -artifact_prefix="$findings/" -print_final_stats=1 >>"$log" 2>&1 || code=$?
+  done
   local runs
-  runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
+  runs=$(sed -n 's/^#\([0-9]*\).*/\1/p' "$log" | sort -n | tail -1)
   printf '  %-18s %9s inputs, %s\n' "$1" "${runs:-0}" "$(grep -o 'cov: [0-9]*' "$log" | tail -1)"
   [[ $code -eq 0 ]] || show "$1" "$log"
 }

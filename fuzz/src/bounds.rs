@@ -75,3 +75,9 @@ fn seconds() -> f64 {
     unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) };
     time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
 }
+
+/// Ends the process at once and without a word to libFuzzer.
+pub fn leave() -> ! {
+    // SAFETY: nothing is left to be done by anyone in this process.
+    unsafe { libc::_exit(0) }
+}

@@ -57,6 +57,7 @@ fn of(target: &str) -> Vec<Seed> {
         "tokenizer_bin" => sequence::tokenizers(),
         "tokenizer_json" | "vocabulary" => text::tokenizers(),
         "tokenizer_config" => text::tokenizer_configs(),
+        "chat_template" => text::templates(),
         "token_file" => text::token_files(),
         "prepared" => text::manifests(),
         "jsonl" => text::jsonl(),

@@ -3,11 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use data::chat::{ChatTemplate, Message, Surroundings};
 use data::{Dataset, DatasetOptions, PrepareOptions, Source, Tokenizer, TokenizerChoice, VocabMap, Width};
 use formats::adapter::{Adapter, write_peft};
 use formats::tokenizer::Vocabulary;
 use formats::{blzt, gguf, hf};
 
+use crate::bounds;
 use crate::folder::Complaint;
 use crate::seeds;
 
@@ -54,6 +56,7 @@ pub static ALL: &[Target] = &[
     target("vocabulary", "tokenizer.json", seeds::nothing, read_vocabulary),
     target("tokenizer_json", "tokenizer.json", seeds::nothing, read_tokenizer),
     target("tokenizer_config", "tokenizer_config.json", seeds::tokenizer_folder, read_tokenizer),
+    Target { base: 256 * MIB, ..target("chat_template", "chat_template.jinja", seeds::nothing, read_template) },
     target("token_file", "tokens.bin", seeds::nothing, read_tokens),
     target("prepared", "manifest.json", seeds::prepared_folder, read_prepared),
     target("jsonl", "text.jsonl", seeds::tokenizer_folder, |dir| read_text(dir, "text.jsonl")),
@@ -173,6 +176,22 @@ fn read_tokenizer(dir: &Path) -> Result<(), Complaint> {
         tokenizer.token_bytes(id);
     }
     Ok(())
+}
+
+/// A template, and a conversation through it. One that is given up leaves a thread behind, so the process ends with it;
+/// the script starts another.
+fn read_template(dir: &Path) -> Result<(), Complaint> {
+    let path = dir.join("chat_template.jinja");
+    let source = String::from_utf8_lossy(&std::fs::read(&path).unwrap_or_default()).into_owned();
+    let said = |role: &str, text: &str| Message { role: role.into(), content: text.into() };
+    let messages = [said("system", "Be brief."), said("user", seeds::TEXT), said("assistant", " Yes. ")];
+    let around = Surroundings { special: vec![("eos_token".into(), "</s>".into())], ..Surroundings::default() };
+    let made = ChatTemplate::new(&source, &path).and_then(|template| template.render(&messages, true, &around));
+    let complaint = made.map(|_| ()).map_err(data);
+    if complaint.as_ref().is_err_and(|c| c.text.contains("takes too long")) {
+        bounds::leave();
+    }
+    complaint
 }
 
 /// A raw token file of either width.

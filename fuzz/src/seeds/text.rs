@@ -84,6 +84,32 @@ pub fn tokenizer_configs() -> Vec<Seed> {
     seeds
 }
 
+pub fn templates() -> Vec<Seed> {
+    texts([
+        (
+            "chatml",
+            "{%- for m in messages %}{{ '<|im_start|>' + m['role'] + '\\n' + m.content | trim + '<|im_end|>' }}{% endfor -%}
+            {% if add_generation_prompt and not messages[-1].x %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+                .into(),
+        ),
+        (
+            "namespace",
+            "{% set ns = namespace(n=0) %}{% macro one(m, i=1) %}{{ m.role.upper()[:2] ~ i }}{% endmacro %}
+            {% for m in messages if m.role != 'system' %}{% set ns.n = ns.n + loop.index0 %}{{ one(m, ns.n) }}{% else %}-{% endfor %}"
+                .into(),
+        ),
+        ("methods", "{{ messages | map(attribute='content') | join(',') | replace('a', 'b') }}{{ eos_token.split('s') | tojson }}".into()),
+        ("raise", "{{ raise_exception('no \u{1b}[2J') }}".into()),
+        ("clock", "{{ strftime_now('%d %b %Y %H:%M') }}{% generation %}x{% endgeneration %}".into()),
+        ("repetition", "{{ 'x' * 100000000000 }}".into()),
+        ("loops", "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}".into()),
+        ("recursion", "{% macro m(n) %}{{ m(n + 1) }}{% endmacro %}{{ m(0) }}".into()),
+        ("nested", format!("{{{{ {}x{} }}}}", "(".repeat(3000), ")".repeat(3000))),
+        ("file", "{% include '/etc/passwd' %}{% from 'x' import y %}".into()),
+        ("unfinished", "{% for m in messages %}".into()),
+    ])
+}
+
 pub fn token_files() -> Vec<Seed> {
     let bytes = |ids: &[u32]| ids.iter().flat_map(|id| id.to_le_bytes()).collect::<Vec<u8>>();
     vec![
