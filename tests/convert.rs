@@ -193,3 +193,25 @@ fn released_files_of_other_programs_are_read() {
         assert_eq!(said["ids"], same["ids"]);
     }
 }
+
+#[test]
+fn converting_takes_far_less_memory_than_the_model() {
+    let bench = Bench::new();
+    let source = formats::open(Path::new(&golden("llama-tied-gqa"))).unwrap();
+    // 42 million weights: 168 MB
+    let (vocab, dim, hidden, head_dim) = (60_000, 512, 2048, 512 / source.spec().heads);
+    let spec = model::ModelSpec { vocab, dim, hidden, head_dim, tied: true, layers: 3, ..source.spec().clone() };
+    let weights = |_: model::TensorId, rows: std::ops::Range<usize>, out: &mut [f32]| {
+        out.iter_mut().enumerate().for_each(|(i, v)| *v = ((rows.start + i) % 251) as f32 / 251.0 - 0.5);
+        Ok(())
+    };
+    let (folder, special) = (bench.at("large"), formats::SpecialIds::default());
+    let options = formats::hf::WriteOptions { dtype: formats::Dtype::F32, special: &special, rows: None };
+    let bytes = formats::hf::write(Path::new(&folder), &spec, &weights, &options).unwrap().bytes;
+    assert!(bytes > 150 << 20, "{bytes}");
+    for (to, output) in [("gguf", "a.gguf"), ("hf", "b"), ("llama2c", "c.bin"), ("blzt", "d.ckpt")] {
+        let made = json(&["convert", &folder, &bench.at(output), "--to", to]);
+        let Some(peak) = made["peak_rss_bytes"].as_u64() else { continue };
+        assert!(peak < bytes / 3, "{to}: {peak} bytes of memory for a model of {bytes}");
+    }
+}

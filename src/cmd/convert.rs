@@ -70,7 +70,7 @@ fn report(
     out.json(&json!({
         "input": args.input, "output": args.output, "format": target.format.name(), "dtype": dtype_name(target.encoding),
         "params": params, "bytes": bytes, "seconds": began.elapsed().as_secs_f64(),
-        "verified": verified.map_or(Json::Null, |v| v.json()),
+        "verified": verified.map_or(Json::Null, |v| v.json()), "peak_rss_bytes": meter::peak_rss_bytes(),
     }))
 }
 

@@ -122,3 +122,31 @@ fn a_llama2c_file_is_a_model_like_any_other() {
     assert!(ours.len() == theirs.len() && ours[..weights] == theirs[..weights]);
     verb(&bench, &["train", bin, "--data", "tokens.bin", "--out", "on", "--steps", "1", "--seq-len", "16", "--batch-size", "2"]);
 }
+
+#[test]
+fn a_run_is_exported_verified_with_a_card_and_computes_what_it_did() {
+    let bench = Bench::new();
+    odd_run(&bench);
+    // the residual scale of training is inside the weights of every export
+    let loss = |model: &str| {
+        let args = ["eval", model, "--data", "tokens.bin", "--seq-len", "16", "--val-fraction", "1"];
+        verb(&bench, &args).0["loss"].as_f64().unwrap()
+    };
+    let trained = loss("run");
+    for (to, output, most) in [("gguf", "m.gguf", 0.0), ("hf", "m-hf", 0.0)] {
+        let (made, _) = verb(&bench, &["convert", "run", output, "--to", to]);
+        assert!(made["verified"]["largest_difference"].as_f64().unwrap() <= most, "on by default: {made}");
+        assert!((loss(output) - trained).abs() < 1e-6, "{to}");
+    }
+    let (made, _) = verb(&bench, &["convert", "run", "m-plain", "--no-verify"]);
+    assert!(made["verified"].is_null(), "{made}");
+    let card = fs::read_to_string(bench.path("m-hf/README.md")).unwrap();
+    for word in
+        ["library_name: transformers", "optimizer steps | 6", "tokens seen", "sha256 of the tokens", "seed", "hardware", "\u{b1}"]
+    {
+        assert!(card.contains(word), "{word}: {card}");
+    }
+    let facts = verb(&bench, &["inspect", "m.gguf"]).0["metadata"].clone();
+    assert_eq!(facts["general.verification.largest_difference"], "0.0");
+    assert!(facts["general.description"].as_str().unwrap().contains("optimizer steps: 6"), "{facts}");
+}

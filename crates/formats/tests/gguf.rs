@@ -80,7 +80,10 @@ fn every_shape_comes_back_bit_for_bit() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("m.gguf");
     for (name, spec) in tiny_specs() {
-        let unsaid = matches!(spec.rope.scaling, RopeScaling::Yarn { truncate: false, .. });
+        let unsaid = match spec.rope.scaling {
+            RopeScaling::Yarn { truncate, beta_fast, beta_slow, .. } => !truncate || (beta_fast, beta_slow) != (32.0, 1.0),
+            _ => false,
+        };
         if unsaid || spec.qkv_bias && matches!(spec.family, Family::Qwen3 | Family::SmolLm3) {
             continue; // refused below
         }
@@ -195,11 +198,20 @@ fn what_the_architecture_cannot_say_is_refused() {
         attention_factor: 1.0,
         truncate: false,
     };
+    let betas = RopeScaling::Yarn {
+        factor: 4.0,
+        original_context: 16,
+        beta_fast: 32.0,
+        beta_slow: 0.5,
+        attention_factor: 1.0,
+        truncate: true,
+    };
     for (at, spec) in [
         ("qkv_bias", ModelSpec { qkv_bias: true, ..qwen3.clone() }),
         ("qkv_bias", ModelSpec { family: Family::Qwen2, ..tiny() }),
         ("qk_norm", ModelSpec { qk_norm: true, ..tiny() }),
         ("truncate", ModelSpec { rope: Rope { theta: 1e4, scaling: yarn }, ..tiny() }),
+        ("betas", ModelSpec { rope: Rope { theta: 1e4, scaling: betas }, ..tiny() }),
         ("no_rope", ModelSpec { no_rope: vec![1], ..tiny() }),
     ] {
         let layout = Layout::of(&spec);

@@ -17,6 +17,8 @@ const THETA: f64 = 10_000.0;
 const NOTE: &str = "autoane.rope.llama3";
 /// Divisors agree with a ramp up to the rounding of f32, and that of the program that made them.
 const TOLERANCE: f64 = 1e-4;
+/// Ends of the ramp of YaRN: llama.cpp computes with these, which its logits on files with other ones show.
+const BETAS: (f64, f64) = (32.0, 1.0);
 
 /// The rotary embedding of `file`.
 pub(super) fn read(file: &Container, arch: &Arch, head_dim: usize) -> Result<Rope, FormatError> {
@@ -78,8 +80,8 @@ fn yarn(meta: &Metadata, key: &dyn Fn(&str) -> String, arch: &Arch, attention: f
     Ok(RopeScaling::Yarn {
         factor,
         original_context,
-        beta_fast: meta.number(&key("yarn_beta_fast"))?.unwrap_or(32.0),
-        beta_slow: meta.number(&key("yarn_beta_slow"))?.unwrap_or(1.0),
+        beta_fast: meta.number(&key("yarn_beta_fast"))?.unwrap_or(BETAS.0),
+        beta_slow: meta.number(&key("yarn_beta_slow"))?.unwrap_or(BETAS.1),
         attention_factor: RopeScaling::yarn_attention(factor) * attention,
         truncate: true,
     })
@@ -207,7 +209,7 @@ pub(super) struct Written {
 /// The keys of `rope`, for heads of `head_dim`.
 ///
 /// # Errors
-/// `Inexpressible` for a YaRN ramp whose ends are no whole pairs.
+/// `Inexpressible` for a YaRN ramp whose ends are no whole pairs, or others than those that llama.cpp knows.
 pub(super) fn write(rope: &Rope, head_dim: usize) -> Result<Written, FormatError> {
     let f32 = |v: f64| Value::F32(v as f32);
     let mut out = Written { keys: vec![("freq_base", f32(rope.theta))], notes: Vec::new(), divisors: None };
@@ -220,6 +222,10 @@ pub(super) fn write(rope: &Rope, head_dim: usize) -> Result<Written, FormatError
         RopeScaling::Yarn { truncate: false, .. } => {
             let why = "llama.cpp begins and ends the ramp at whole pairs";
             return Err(FormatError::inexpressible("rope scaling, truncate", "false", why));
+        }
+        RopeScaling::Yarn { beta_fast, beta_slow, .. } if (beta_fast, beta_slow) != BETAS => {
+            let why = format!("llama.cpp takes {} and {} for this architecture, whatever the keys say", BETAS.0, BETAS.1);
+            return Err(FormatError::inexpressible("rope scaling, betas", format!("{beta_fast} and {beta_slow}"), why));
         }
         RopeScaling::Yarn { factor, original_context, beta_fast, beta_slow, attention_factor, truncate: _ } => {
             out.keys.extend([
