@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use data::Tokenizer;
+use formats::gguf;
 use formats::tokenizer::Vocabulary;
 use serde_json::Value;
 
@@ -79,6 +80,14 @@ fn sentencepiece_ids_are_those_of_the_reference() {
         let again = Vocabulary::from_json(&files.tokenizer, Some(&files.config), Path::new(path)).unwrap();
         agrees(name, &tokenizer(&again));
     }
+}
+
+#[test]
+fn ids_of_a_tokenizer_inside_gguf_are_those_of_the_reference() {
+    let Some(data) = shared("ids_of_a_tokenizer_inside_gguf") else { return };
+    let file = gguf::Container::open(&data.join("fixtures/llama-2-tiny-random.gguf")).unwrap();
+    let vocabulary = Vocabulary::from_gguf(file.metadata()).unwrap().unwrap();
+    agrees("llama2", &tokenizer(&vocabulary));
 }
 
 /// Every text comes back, but for special tokens, which are left out, and SentencePiece's sign for a space.
