@@ -58,13 +58,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let start = Instant::now();
             decoder.feed(&ids)?;
             prompts.push(prompt as f64 / start.elapsed().as_secs_f64());
+            let start = Instant::now();
             for i in 0..tokens {
-                let start = Instant::now();
                 decoder.feed(&ids[i % prompt..i % prompt + 1])?;
-                decodes.push(1.0 / start.elapsed().as_secs_f64());
             }
+            decodes.push(tokens as f64 / start.elapsed().as_secs_f64());
         }
-        let (speed, bytes) = (median(&decodes[tokens..]), weights.bytes_of_a_token() as f64);
+        let (speed, bytes) = (median(&decodes[1..]), weights.bytes_of_a_token() as f64);
         let share = 100.0 * speed * bytes / (1e9 * gbps);
         println!(
             "{kind:5} prompt {:7.1}/s  decode {speed:6.1}/s  {:.1} GB/s, {share:.0}%",

@@ -15,6 +15,9 @@ use super::{Columns, QUERIES};
 /// Fewer new numbers than this are stored by the calling thread: waking the others would take longer.
 const ALONE: usize = 16 << 10;
 
+/// Rows of a task that are few: one new token, or two.
+const FEW: usize = 16;
+
 /// Positions of a block of keys.
 const WIDTH: usize = 32;
 
@@ -128,11 +131,18 @@ impl KvCache {
         let lo = |token: usize| (query.len + token + 1).saturating_sub(query.window);
         let keys = lo(block.start) / WIDTH * WIDTH..query.len + block.end;
         let n = keys.len();
-        let k = &self.keys[(head * self.capacity.next_multiple_of(WIDTH) + keys.start) * hd..];
+        let width = self.capacity.next_multiple_of(WIDTH) * hd;
+        let of_head = &self.keys[head * width..(head + 1) * width];
+        let k = &of_head[keys.start * hd..];
         let v = &self.values[(head * self.capacity + keys.start) * hd..];
         let q = Strided { data: q, row: hd, col: 1 };
         for (first, k) in (0..n).step_by(WIDTH).zip(k.chunks_exact(WIDTH * hd)) {
             let columns = WIDTH.min(n - first);
+            if rows <= FEW {
+                let at = (keys.start + first) * hd;
+                fetch(&of_head[(at + WIDTH * hd).min(of_head.len())..(at + 2 * WIDTH * hd).min(of_head.len())]);
+                fetch(&v[first * hd..(first + columns) * hd]);
+            }
             tile(isa, &mut s[first..rows * n], n, q, k, WIDTH, rows, columns, hd, false); // [rows, hd] x [hd, 32]
         }
         let scale = 1.0 / (hd as f32).sqrt();
@@ -146,6 +156,20 @@ impl KvCache {
             out.write(token, head * group * hd, group * hd, o);
         }
     }
+}
+
+/// Asks for memory ahead of its use: with few queries nothing else hides how long that takes.
+#[inline]
+#[allow(unsafe_code)]
+fn fetch(memory: &[f32]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in memory.chunks(16) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a prefetch changes nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = memory;
 }
 
 /// New tokens of a task.
