@@ -111,6 +111,48 @@ fn logits_and_loss() {
     }
 }
 
+/// What an importer might drop: each of these moves the logits a hundred times further than the test above allows.
+#[test]
+fn nothing_of_a_released_model_can_be_left_out() {
+    use model::{Part, TensorId};
+    let cpu = Cpu::new(2);
+    let (no_change, keep) = (|_: &mut ModelSpec| (), |_: &Layout, _: &mut [f32]| ());
+    let fill = |role: fn(TensorId) -> bool, value: f32| {
+        move |layout: &Layout, params: &mut [f32]| {
+            let found: Vec<_> = layout.tensors().iter().filter(|t| role(t.id)).collect();
+            assert!(!found.is_empty());
+            found.iter().for_each(|t| params[t.range.clone()].fill(value));
+        }
+    };
+    let is_bias = |id| matches!(id, TensorId::Layer(_, Part::QBias | Part::KBias | Part::VBias | Part::OBias));
+    let is_head_norm = |id| matches!(id, TensorId::Layer(_, Part::QNorm | Part::KNorm));
+    let tie = |layout: &Layout, params: &mut [f32]| {
+        params.copy_within(layout.range(TensorId::Embed), layout.range(TensorId::Head).start)
+    };
+    type Change<'a> = (&'static str, &'a dyn Fn(&mut ModelSpec), &'a dyn Fn(&Layout, &mut [f32]));
+    let (biases, norms) = (fill(is_bias, 0.0), fill(is_head_norm, 1.0));
+    let changes: [Change; 9] = [
+        ("llama-bias", &no_change, &biases),
+        ("qwen2", &no_change, &biases),
+        ("qwen3", &no_change, &norms),
+        ("llama-untied-mha", &no_change, &tie),
+        ("llama-bias", &|s| s.norm_eps = 1e-5, &keep),
+        ("qwen3", &|s| s.rope.theta = 1e4, &keep),
+        ("smollm3", &|s| s.no_rope.clear(), &keep),
+        ("llama-yarn", &|s| s.rope = model::Rope::plain(s.rope.theta), &keep),
+        ("mistral-window", &|s| s.window = None, &keep),
+    ];
+    for (name, spec, weights) in changes {
+        let mut g = Golden::open(name);
+        spec(&mut g.spec);
+        weights(&g.layout, &mut g.params);
+        let mut engine = g.engine(&cpu, false);
+        let logits: Vec<f32> = g.ids("tokens").chunks(32).flat_map(|t| engine.logits(&g.params, t).unwrap()).collect();
+        let off = farthest(&logits, &g.floats("logits"));
+        assert!(off > 6e-3, "{name}: logits differ by {off} only");
+    }
+}
+
 #[test]
 fn cached_decoding_gives_the_same_logits() {
     let cpu = Cpu::new(2);
