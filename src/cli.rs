@@ -3,6 +3,7 @@
 mod assumed;
 mod chat;
 pub mod examples;
+mod numbers;
 mod settings;
 mod verbs;
 

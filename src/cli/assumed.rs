@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::verbs::positive_real;
+use super::numbers::positive_real;
 
 /// `--base`, `--rope-theta`, `--norm-eps`, `--residual-scale`.
 #[derive(Clone, Debug, Default, Args)]

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::AssumedArgs;
-use super::verbs::{MachineArgs, SamplingArgs, WeightsArg, positive_size};
+use super::numbers::positive_size;
+use super::verbs::{MachineArgs, SamplingArgs, WeightsArg};
 
 /// `chat MODEL`
 #[derive(Clone, Debug, Args)]

@@ -74,7 +74,8 @@ const LONGEST_NAME: usize = 255;
 
 /// `dir/name`, where `name` (taken from the file `source`) must be a plain file name that does not lead outside.
 pub(crate) fn inside(dir: &Path, name: &str, source: &Path) -> Result<PathBuf, FormatError> {
-    let plain = !name.is_empty() && name != "." && name != ".." && !name.contains(|c: char| c == '/' || c == '\\' || c.is_control());
+    let plain =
+        !name.is_empty() && name != "." && name != ".." && !name.contains(|c: char| c == '/' || c == '\\' || c.is_control());
     if !plain || name.len() > LONGEST_NAME {
         let expected = format!("a plain file name inside the model's folder, of at most {LONGEST_NAME} bytes");
         return Err(FormatError::bad(source, "file name", shown(name), expected));

@@ -114,6 +114,35 @@ pub(crate) fn peak(steps: usize) -> f32 {
     c[0]
 }
 
+// Pieces of the loop of `multiply`: two tiles of each operand are held, and multiplied each by each.
+macro_rules! products {
+    () => {
+        "tdpbf16ps tmm0, tmm4, tmm6\n tdpbf16ps tmm1, tmm4, tmm7\n tdpbf16ps tmm2, tmm5, tmm6\n tdpbf16ps tmm3, tmm5, tmm7"
+    };
+}
+macro_rules! load_a {
+    ($at:literal) => {
+        concat!("tileloadd tmm4, [{a} + {row} + ", $at, "]\n tileloadd tmm5, [{a} + {row} + ", $at, " + 1024]")
+    };
+}
+macro_rules! load_b {
+    ($at:literal) => {
+        concat!("tileloadd tmm6, [{b} + {row} + ", $at, "]\n tileloadd tmm7, [{b} + {row} + ", $at, " + 1024]")
+    };
+}
+macro_rules! ahead {
+    ($at:literal) => {
+        concat!(
+            "prefetcht1 [{next_a} + ",
+            $at,
+            "]\n prefetcht1 [{next_b} + ",
+            $at,
+            "]\n",
+            "prefetcht0 [{next_c}]\n prefetcht0 [{next_c} + 64]\n add {next_c}, {c_bytes}"
+        )
+    };
+}
+
 /// Bytes of each operand that one step fetches ahead.
 pub(super) const AHEAD: usize = 512;
 
@@ -130,34 +159,6 @@ unsafe fn multiply(
     c_bytes: usize,
     accumulate: bool,
 ) {
-    // The order of the planes needs seven loads of two tiles for 24 products: l of b, m of b, m of a, h of b, l of a, h of a.
-    macro_rules! products {
-        () => {
-            "tdpbf16ps tmm0, tmm4, tmm6\n tdpbf16ps tmm1, tmm4, tmm7\n tdpbf16ps tmm2, tmm5, tmm6\n tdpbf16ps tmm3, tmm5, tmm7"
-        };
-    }
-    macro_rules! load_a {
-        ($at:literal) => {
-            concat!("tileloadd tmm4, [{a} + {row} + ", $at, "]\n tileloadd tmm5, [{a} + {row} + ", $at, " + 1024]")
-        };
-    }
-    macro_rules! load_b {
-        ($at:literal) => {
-            concat!("tileloadd tmm6, [{b} + {row} + ", $at, "]\n tileloadd tmm7, [{b} + {row} + ", $at, " + 1024]")
-        };
-    }
-    macro_rules! ahead {
-        ($at:literal) => {
-            concat!(
-                "prefetcht1 [{next_a} + ",
-                $at,
-                "]\n prefetcht1 [{next_b} + ",
-                $at,
-                "]\n",
-                "prefetcht0 [{next_c}]\n prefetcht0 [{next_c} + 64]\n add {next_c}, {c_bytes}"
-            )
-        };
-    }
     // SAFETY: the caller's promise; a prefetch may name any address.
     unsafe {
         asm!(
@@ -171,6 +172,7 @@ unsafe fn multiply(
             "tileloadd tmm2, [{below} + {c_bytes}]",
             "tileloadd tmm3, [{below} + {c_bytes} + 64]",
             "3:",
+            // seven loads of two tiles for 24 products: h and l, h and m, m and m, m and h, l and h, h and h
             load_a!("0"), load_b!("4096"), products!(), ahead!("0"),
             load_b!("2048"), products!(), ahead!("64"),
             load_a!("2048"), products!(), ahead!("128"), ahead!("192"),

@@ -45,6 +45,7 @@ impl Output {
 
     /// # Safety
     /// Element `(i, j)` exists, and no other task touches it.
+    #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     pub(super) unsafe fn store(self, i: usize, j: usize, value: f32) {
         // SAFETY: the caller's promise.

@@ -24,6 +24,7 @@ pub struct Quantised {
 pub(super) struct QuantisedRow<'a> {
     pub bytes: &'a [i8],
     pub scales: &'a [f32],
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "only byte products of x86 need it"))]
     pub surplus: &'a [i32],
 }
 
