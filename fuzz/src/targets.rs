@@ -193,12 +193,13 @@ fn read_template(dir: &Path) -> Result<(), Complaint> {
     let said = |role: &str, text: &str| Message { role: role.into(), content: text.into() };
     let messages = [said("system", "Be brief."), said("user", seeds::TEXT), said("assistant", " Yes. ")];
     let around = Surroundings { special: vec![("eos_token".into(), "</s>".into())], ..Surroundings::default() };
+    let began = std::time::Instant::now();
     let made = ChatTemplate::new(&source, &path).and_then(|template| template.render(&messages, true, &around));
-    let complaint = made.map(|_| ()).map_err(data);
-    if complaint.as_ref().is_err_and(|c| c.text.contains("takes too long")) {
+    // given up by the clock: without fuel it would have ended by itself
+    if began.elapsed().as_millis() > 800 && made.is_err() {
         bounds::leave();
     }
-    complaint
+    made.map(|_| ()).map_err(data)
 }
 
 /// A raw token file of either width.
