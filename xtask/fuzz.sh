@@ -43,15 +43,20 @@ fuzz() { # target, seconds
   done
   local runs
   runs=$(sed -n 's/^#\([0-9]*\).*/\1/p' "$log" | sort -n | tail -1)
-  printf '  %-18s %9s inputs, %s\n' "$1" "${runs:-0}" "$(grep -o 'cov: [0-9]*' "$log" | tail -1)"
-  [[ $code -eq 0 ]] || show "$1" "$log"
+  printf '  %-18s %9s inputs, %s\n' "$1" "${runs:-0}" "$(grep -a -o 'cov: [0-9]*' "$log" | tail -1)"
+  if [[ $code -ne 0 ]]; then
+    show "$1" "$log"
+  elif [[ -z $runs ]]; then
+    echo "fuzz: $1 ran no input; its log is $log"
+    failed+=("$1")
+  fi
 }
 
 show() { # target, log
   local found
   found=$(sed -n 's/.*Test unit written to //p' "$2" | tail -1)
   echo "fuzz: FOUND by $1: ${found:-no file was written}"
-  grep -E -A2 'panicked at|beyond the bound|timeout after|ERROR: ' "$2" | head -12 || true
+  grep -a -E -A2 'panicked at|beyond the bound|timeout after|ERROR: ' "$2" | head -12 || true
   [[ -z $found ]] || echo "  cargo run --manifest-path fuzz/Cargo.toml -- $1 $found"
   failed+=("$1")
 }

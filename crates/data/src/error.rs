@@ -110,9 +110,10 @@ impl DataError {
         }
     }
 
-    /// A defect of `path`. What was found may quote the file: it is cut, and control characters are escaped.
+    /// A defect of `path`. Both may quote a file: they are cut, and control characters are escaped.
     pub fn bad(path: &Path, place: Place, expected: impl Into<String>, found: impl Into<String>) -> Self {
-        DataError::Bad { path: path.to_path_buf(), place, expected: expected.into(), found: plain(&found.into()) }
+        let (expected, found) = (plain(&expected.into()), plain(&found.into()));
+        DataError::Bad { path: path.to_path_buf(), place, expected, found }
     }
 
     /// The error of an input that could not be opened or read.
@@ -148,6 +149,8 @@ mod tests {
             "unknown variant `\u{1b}[2J".to_string() + &"x".repeat(1 << 20),
         );
         let message = error.to_string();
+        let sum = DataError::bad(Path::new("m.json"), Place::File, "sha256 a\0b", "c");
+        assert!(!sum.to_string().contains('\0'), "{sum}");
         assert!(message.len() < 1000 && message.ends_with("...") && !message.contains('\u{1b}'), "{message:.200}");
     }
 }

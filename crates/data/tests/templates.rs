@@ -94,6 +94,7 @@ fn hostile_templates_end_soon_with_65() {
         ("file", "{% include '/etc/passwd' %}".to_owned()),
         ("import", "{% from 'x' import y %}".to_owned()),
         ("unfinished", "{% for m in messages %}".to_owned()),
+        ("a tag that ends where it begins", "{%} x %}".to_owned()),
         ("unknown tag", "{% frobnicate %}".to_owned()),
         ("unknown filter", "{{ 1 | frobnicate }}".to_owned()),
         ("attribute of nothing", "{{ nothing.at.all }}".to_owned()),

@@ -231,7 +231,9 @@ fn without_generation(source: &str) -> String {
     while let Some(at) = rest.find("{%") {
         let (before, tag) = rest.split_at(at);
         out.push_str(before);
-        let Some(end) = tag.find("%}") else { break };
+        rest = tag;
+        // not before the tag has begun: `{%}` is no tag
+        let Some(end) = tag[2..].find("%}").map(|at| at + 2) else { break };
         let inside = tag[2..end].trim_matches(['-', '+', ' ', '\t', '\n', '\r']);
         let other = match inside {
             "generation" => Some("with"),
