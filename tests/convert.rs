@@ -215,3 +215,37 @@ fn converting_takes_far_less_memory_than_the_model() {
         assert!(peak < bytes / 3, "{to}: {peak} bytes of memory for a model of {bytes}");
     }
 }
+
+#[test]
+fn what_is_no_model_is_neither_copied_nor_replaced() {
+    let bench = Bench::new();
+    let (source, broken) = (golden("llama-tied-gqa"), bench.at("broken"));
+    fs::create_dir(&broken).unwrap();
+    for name in ["config.json", "model.safetensors"] {
+        fs::copy(Path::new(&source).join(name), Path::new(&broken).join(name)).unwrap();
+    }
+    fs::write(Path::new(&broken).join("tokenizer.json"), "{\"version\": \"1.0\", \"model\": {").unwrap();
+    fails(&["convert", &broken, &bench.at("out")], 65, &["tokenizer.json"]);
+    assert!(!Path::new(&bench.at("out")).exists());
+    let output = run(&["inspect", &broken]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("tokenizer.json"), "inspect does not say that it is broken");
+
+    let letter = bench.at("letter.gguf");
+    fs::write(&letter, "precious").unwrap();
+    fails(&["convert", &source, &letter, "--overwrite"], 73, &["letter.gguf", "no model file"]);
+    assert_eq!(fs::read(&letter).unwrap(), b"precious");
+    fails(&["train", "--steps", "1", "--out", &letter], 73, &["letter.gguf"]);
+}
+
+#[test]
+fn inspect_says_that_a_model_was_cut() {
+    let bench = Bench::new();
+    let (whole, cut, empty) = (bench.at("whole.bin"), bench.at("cut.bin"), bench.at("empty.bin"));
+    json(&["convert", &golden("llama-tied-gqa"), &whole, "--to", "llama2c"]);
+    let bytes = fs::read(&whole).unwrap();
+    fs::write(&cut, &bytes[..bytes.len() / 8 * 4]).unwrap();
+    fs::write(&empty, []).unwrap();
+    let output = run(&["inspect", &cut]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("begins like a llama2.c model"));
+    fails(&["inspect", &empty], 65, &["empty"]);
+}

@@ -96,7 +96,16 @@ fn describe(path: &Path, out: Out) -> anyhow::Result<Report> {
         return Ok(model);
     }
     if data::Prepared::is_one(path) || (path.is_file() && name.ends_with(".bin")) {
-        return tokens(path);
+        if path.is_file() && path.metadata().is_ok_and(|m| m.len() == 0) {
+            return Err(Exit::new(
+                exit::BAD_DATA,
+                format!("{}: expected tokens or a model, found an empty file", path.display()),
+            )
+            .into());
+        }
+        let mut report = tokens(path)?;
+        report.problem = model::almost_llama2c(path).map(|text| (0, text));
+        return Ok(report);
     }
     if path.is_file() && name.starts_with("tokenizer") && name.ends_with(".json") {
         return tokenizer(path);

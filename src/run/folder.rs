@@ -67,6 +67,10 @@ impl RunFolder {
         if !path.exists() {
             return Ok(Vec::new());
         }
+        if !path.is_dir() {
+            let what = format!("{}: is a file; a run needs a folder: name another with --out", path.display());
+            return Err(Exit::new(exit::CANNOT_WRITE, what).into());
+        }
         let names = entries(path)?;
         let foreign = names.iter().find(|n| !OURS.contains(&n.as_str()));
         let used = names.iter().any(|n| n != ".lock");

@@ -80,13 +80,17 @@ fn unsaid(model: &Model, format: Format) -> Vec<String> {
     if list.is_empty() {
         return Vec::new();
     }
-    let told = "whoever reads it must be told, here with --rope-theta, --norm-eps and --tokenizer";
+    let told = "whoever reads it must be told, here with --rope-theta and --norm-eps, and --tokenizer to generate, eval or train";
     vec![format!("a {format} does not say the {}, nor the tokenizer: {told}", list.join(", "))]
 }
 
 /// The tokenizer of a Hugging Face folder: its files as they are, or made from what the other format says.
 fn tokenizer_files(model: &Model, to: &Path) -> anyhow::Result<()> {
     if model.format() == Format::Hf {
+        if model.path().join("tokenizer.json").is_file() {
+            // a broken one would be found only by whoever loads the copy
+            crate::tokenizer_file::load(model.path())?;
+        }
         for name in TOKENIZER.iter().filter(|name| model.path().join(name).is_file()) {
             fs::copy(model.path().join(name), to.join(name)).map_err(|e| cannot_write(&to.join(name), &e))?;
         }

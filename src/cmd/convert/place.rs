@@ -44,6 +44,9 @@ impl Destination {
             }
             (Format::Hf, false) => refuse("is a file; a Hugging Face folder does not replace it"),
             (Format::Gguf | Format::Blzt | Format::Llama2c, true) => refuse("is a folder; a file does not replace it"),
+            (Format::Gguf | Format::Blzt | Format::Llama2c, false) if formats::sniff(output).is_err() => {
+                refuse("is no model file, and is not replaced; name another")
+            }
             _ => Ok(Destination { path: output.into() }),
         }
     }

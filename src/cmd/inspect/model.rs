@@ -40,12 +40,22 @@ pub fn describe(path: &Path) -> anyhow::Result<Report> {
         report.fact("tokenizer", name != "`none`");
     }
     report.problem = found.problem.map(|problem| (0, problem.to_string()));
+    if report.problem.is_none() && path.is_dir() && path.join("tokenizer.json").is_file() {
+        report.problem = crate::tokenizer_file::load(path).err().map(|error| (0, error.to_string()));
+    }
     Ok(report)
 }
 
 /// Whether `path` is a GGUF file.
 pub fn is_gguf(path: &Path) -> bool {
     path.is_file() && formats::sniff(path).is_ok_and(|format| format == Format::Gguf)
+}
+
+/// What is wrong with a file that begins like a model of llama2.c and has another size: a model that was cut, or tokens.
+pub fn almost_llama2c(path: &Path) -> Option<String> {
+    let begins = formats::sniff(path).is_ok_and(|format| format == Format::Llama2c);
+    let error = formats::open(path).err().filter(|_| begins)?;
+    Some(format!("{error}. Read as raw tokens here, for it begins like a llama2.c model but has another size"))
 }
 
 /// Describes a llama2.c file or a BLZT checkpoint; `None` for a file of another kind. A token file may begin like the
