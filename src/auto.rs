@@ -15,9 +15,9 @@ use crate::config::{DEFAULT_TIME, Resolved, TrainConfig};
 use crate::exit::{self, Exit};
 use crate::out::{self, Out};
 
-/// Tokens that a parameter should see. On the built-in stories a rung at 0.35 loses by half a nat to the one below it at
-/// 1.5 (`LOG.md`); where a larger rung begins to pay lies above that.
-const TOKENS_PER_PARAMETER: f64 = 1.0;
+/// Tokens that a parameter should see. On the built-in stories rungs at 0.3 to 1.5 lose to the one below them, in 60, 120 and
+/// 300 s (`LOG.md`); where a larger rung begins to pay lies above that.
+const TOKENS_PER_PARAMETER: f64 = 2.0;
 
 /// A rung and what it would see within the budget.
 struct Expectation {
@@ -57,7 +57,7 @@ pub fn choose(resolved: &mut Resolved, cpu: &Cpu, data: &Dataset, out: Out) -> a
         return Err(Exit::new(exit::INTERNAL, "the ladder of models is empty").into());
     };
     let rule =
-        if chosen.suffices() { "the largest size that sees a token for each parameter" } else { "the smallest size there is" };
+        if chosen.suffices() { "the largest size that sees two tokens for each parameter" } else { "the smallest size there is" };
     let why = format!(
         "auto: {}, {} parameters: {rule}; at the {:.0} GFLOP/s measured here it sees about {} tokens",
         chosen.rung.name,

@@ -15,7 +15,7 @@ use crate::model_file::own_vocabulary;
 use crate::out::Out;
 
 /// Files of a tokenizer, copied as they are.
-const TOKENIZER: [&str; 7] = [
+pub const TOKENIZER: [&str; 7] = [
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
@@ -104,7 +104,8 @@ fn tokenizer_files(model: &Model, to: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The `tokenizer.bin` beside a llama2.c file. One that is there and is another stays, unless it may be replaced.
+/// The `tokenizer.bin` beside a llama2.c file. One that is there and is another stays, unless it may be replaced and lies
+/// elsewhere than the input.
 ///
 /// # Errors
 /// 73 and 74.
@@ -118,14 +119,21 @@ pub fn tokenizer_bin(model: &Model, output: &Path, overwrite: bool, out: Out) ->
         }
     };
     let path = output.with_file_name("tokenizer.bin");
-    if path.exists() && !overwrite {
+    let folder = |path: &Path| path.canonicalize().ok().and_then(|p| p.parent().map(Path::to_path_buf));
+    let of_input = folder(&path).is_some() && folder(&path) == folder(model.path());
+    if path.exists() && (!overwrite || of_input) {
         let same = fs::read(&path).is_ok_and(|there| there == bytes);
         if !same {
             out.warn(format!("{}: is there already and is another tokenizer; it stays as it is", path.display()));
         }
         return Ok(());
     }
-    fs::write(&path, bytes).map_err(|e| cannot_write(&path, &e))
+    let temporary = path.with_file_name(format!(".tokenizer.bin.tmp-{}", std::process::id()));
+    let written = fs::write(&temporary, bytes).and_then(|()| fs::File::open(&temporary)?.sync_all());
+    written.and_then(|()| fs::rename(&temporary, &path)).map_err(|e| {
+        super::place::remove(&temporary);
+        cannot_write(&path, &e)
+    })
 }
 
 /// A checkpoint of a run as BLZT, with the moments of Adam, which are over the ids that training saw and knew the residual

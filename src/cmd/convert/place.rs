@@ -25,11 +25,14 @@ impl Destination {
             if output.file_name().is_none() {
                 return refuse("is no name for a new file or folder");
             }
+            if format == Format::Llama2c && output.ends_with("tokenizer.bin") {
+                return refuse("is the name of the tokenizer that goes beside the model; name another");
+            }
             return Ok(Destination { path: output.into() });
         };
         let same = output.canonicalize().ok().zip(input.canonicalize().ok());
-        if same.is_some_and(|(output, input)| input.starts_with(output)) {
-            return refuse("is the input, or holds it; the input is never written to");
+        if same.is_some_and(|(output, input)| input.starts_with(&output) || output.starts_with(&input)) {
+            return refuse("is the input, holds it, or is a part of it; the input is never written to");
         }
         let empty = meta.is_dir() && fs::read_dir(output).is_ok_and(|mut entries| entries.next().is_none());
         if empty && format == Format::Hf {
@@ -44,8 +47,8 @@ impl Destination {
             }
             (Format::Hf, false) => refuse("is a file; a Hugging Face folder does not replace it"),
             (Format::Gguf | Format::Blzt | Format::Llama2c, true) => refuse("is a folder; a file does not replace it"),
-            (Format::Gguf | Format::Blzt | Format::Llama2c, false) if formats::sniff(output).is_err() => {
-                refuse("is no model file, and is not replaced; name another")
+            (Format::Gguf | Format::Blzt | Format::Llama2c, false) if formats::sniff(output).ok() != Some(format) => {
+                refuse(&format!("is no model file of the kind {format}, and is not replaced; name another"))
             }
             _ => Ok(Destination { path: output.into() }),
         }
@@ -86,10 +89,16 @@ impl Destination {
     }
 }
 
-/// A folder that `convert` or a hub download could have made: a model, and no folders in it.
+/// Files of a model folder beside its weights and its tokenizer.
+const BESIDE: [&str; 6] =
+    ["config.json", "generation_config.json", "model.safetensors.index.json", "README.md", "LICENSE", ".gitattributes"];
+
+/// A folder that `convert` or a hub download could have made: files of a model, and nothing else.
 fn is_plain_model(dir: &Path) -> bool {
-    let entries = fs::read_dir(dir).map(|entries| entries.flatten().all(|e| e.file_type().is_ok_and(|t| !t.is_dir())));
-    dir.join("config.json").is_file() && entries.unwrap_or(false)
+    let known = |name: &str| BESIDE.contains(&name) || super::export::TOKENIZER.contains(&name) || name.ends_with(".safetensors");
+    let of_model = |e: fs::DirEntry| e.file_type().is_ok_and(|t| !t.is_dir()) && e.file_name().to_str().is_some_and(known);
+    let all = fs::read_dir(dir).map(|mut entries| entries.all(|e| e.is_ok_and(of_model)));
+    dir.join("config.json").is_file() && all.unwrap_or(false)
 }
 
 /// Removes a file or a folder of ours, if it is there.

@@ -60,6 +60,12 @@ pub(super) fn peft(keys: &Keys) -> Result<Scales, FormatError> {
             return Err(refuse(keys, key, "a value other than false".into(), "plain low-rank adapters are"));
         }
     }
+    // pissa, olora, corda and the like change the base before they add to it
+    let plain = |v: &Value| v.is_null() || v.is_boolean() || matches!(v.as_str(), Some("gaussian" | "orthogonal" | "eva"));
+    if let Some(value) = keys.value("init_lora_weights").filter(|v| !plain(v)) {
+        let found = value.as_str().map_or_else(|| kind(value), shown);
+        return Err(refuse(keys, "init_lora_weights", found, "initialisations that leave the base as it is are"));
+    }
     let empty = |v: &Value| match v {
         Value::Array(list) => list.is_empty(),
         Value::Object(map) => map.is_empty(),

@@ -10,7 +10,7 @@ pub enum Isa {
     Scalar,
     /// x86-64 with AVX2 and FMA.
     Avx2,
-    /// x86-64 with AVX-512 F.
+    /// x86-64 with AVX-512 F, BW, DQ and VL.
     Avx512,
     /// The same, and bfloat16 tiles for large products (f32 in three parts, see `gemm/amx.rs`).
     Amx,
@@ -75,7 +75,12 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => is_x86_feature_detected!("avx512f") && Isa::Avx2.is_available(),
+            Isa::Avx512 => {
+                let parts = is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512dq")
+                    && is_x86_feature_detected!("avx512vl");
+                is_x86_feature_detected!("avx512f") && parts && Isa::Avx2.is_available()
+            }
             #[cfg(target_arch = "x86_64")]
             Isa::Amx => Isa::Avx512.is_available() && super::amx::is_available(),
             #[cfg(target_arch = "aarch64")]

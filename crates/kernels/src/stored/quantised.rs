@@ -64,7 +64,9 @@ multiversion! {
                 max[i % 16] = if x.abs() > max[i % 16] { x.abs() } else { max[i % 16] };
             }
             let max = max.iter().fold(0.0f32, |m, &x| if x > m { x } else { m });
-            *scale = max / 127.0;
+            // a comparison passes over NaN, which must not come out as a number
+            let poison = x.iter().fold(0.0f32, |sum, x| sum + x * 0.0);
+            *scale = max / 127.0 + poison;
             let inverse = if max > 0.0 { 127.0 / max } else { 0.0 };
             for (q, x) in q.iter_mut().zip(x) {
                 *q = (x * inverse).round_ties_even() as i8;

@@ -196,6 +196,12 @@ fn zeros_and_what_is_no_number() {
     let mut y = [f32::NAN; 2];
     Operand::new(64, true).product(&cpu, &mut y, &[0.0; 64], &weights);
     assert_eq!(y, [0.0; 2]);
+    for (isa, bad) in Isa::available().flat_map(|isa| [(isa, f32::NAN), (isa, f32::INFINITY)]) {
+        let mut x = [0.5; 64];
+        x[40] = bad;
+        Operand::new(64, true).product(&Cpu::with_isa(1, isa), &mut y, &x, &weights);
+        assert!(y.iter().all(|y| !y.is_finite()), "{} {bad}: {y:?}", isa.name());
+    }
     assert!(Matrix::new(Elements::Q8_0(&[0; 34]), 1, 33).is_none());
     assert!(Matrix::new(Elements::F16(&[0; 34]), 2, 8).is_none());
     assert!(Matrix::new(Elements::F32(&[0.0; 4]), usize::MAX, 4).is_none());
