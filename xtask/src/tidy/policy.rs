@@ -6,16 +6,20 @@ pub const LAYERS: &[(&str, &[&str])] = &[
     ("kernels", &[]),
     ("data", &[]),
     ("meter", &[]),
+    ("mil", &[]),
     ("engine", &["model", "kernels"]),
     ("formats", &["model"]),
     ("train", &["model", "kernels", "engine", "data"]),
+    ("ane", &["model", "kernels", "engine", "mil"]),
+    ("ane-macos", &["ane"]),
+    ("capi", &["ane", "ane-macos", "mil"]),
     ("xtask", &[]),
     // a workspace of its own, which runs every reader
     ("autoane-fuzz", &["model", "formats", "data", "train"]),
 ];
 
 /// Crates that open no file, start no program and read no environment.
-pub const PURE: &[&str] = &["model", "kernels"];
+pub const PURE: &[&str] = &["model", "kernels", "mil", "ane"];
 
 /// Files, or folders where the entry ends in `/`, whose code may be `unsafe`: SIMD, the thread pool, memory maps, libc.
 pub const UNSAFE: &[&str] = &[

@@ -1,0 +1,11 @@
+//! The transformer on a device that runs MIL programs: the kernels of each pipeline, what lies in their surfaces, and which
+//! blocks of the walk they take over. It builds and tests anywhere; hardware is one implementer of [`Device`], the simulator
+//! the other.
+
+mod device;
+mod kernel_spec;
+mod packed;
+
+pub use device::{Counters, Device, DeviceError, Kernel, Port, Source, Stage, Surface};
+pub use kernel_spec::{Baked, KernelSpec};
+pub use packed::{Axis, Field, Packed};

@@ -1,0 +1,6 @@
+//! MIL, the language that Apple's compilers of the Neural Engine read: a syntax tree with builder, printer, parser, checker
+//! and interpreter as siblings around it. It knows nothing of transformers or of macOS.
+
+mod program;
+
+pub use program::{Argument, Binding, DType, Dialect, Elements, Function, Literal, Program, Span, Statement, Type};
