@@ -1,6 +1,8 @@
 //! MIL, the language that Apple's compilers of the Neural Engine read: a syntax tree with builder, printer, parser, checker
 //! and interpreter as siblings around it. It knows nothing of transformers or of macOS.
 
+mod chip;
 mod program;
 
+pub use chip::Chip;
 pub use program::{Argument, Binding, DType, Dialect, Elements, Function, Literal, Program, Span, Statement, Type};
