@@ -2,123 +2,167 @@
 //! `scratch.dx` is the gradient of the residual stream; it is added to in place, since both branches leave it as it is.
 //! Legend: n tokens, d dim, q and kv widths of query and key heads, ff hidden.
 
-use kernels::attention::attention_backward;
 use kernels::embedding::{bias_backward, embed_backward, scaled};
 use kernels::gemm::MatRef;
 use kernels::head_norm::{Heads, head_norm_backward};
-use kernels::rmsnorm::{rmsnorm_again, rmsnorm_backward};
-use kernels::rope::{Turn, rope};
-use kernels::swiglu::{swiglu, swiglu_backward};
+use kernels::rmsnorm::rmsnorm_again;
+use kernels::swiglu::swiglu;
 
-use crate::forward::attention_of;
-use crate::{Batch, CpuEngine};
+use crate::Batch;
+use crate::blocks::{AttentionBackward, Blocks, Context, FfnBackward, NormAt, NormBackward, Projection};
+use crate::engine::{Buffers, Gradient};
 
-impl CpuEngine<'_> {
+impl Buffers {
     /// From `scratch.dx`, the gradient of the last block's output, to the gradient of every weight. Asks `stop` before each
     /// block; false when it said yes.
-    pub(crate) fn backward(
+    pub fn backward<B: Blocks>(
         &mut self,
+        blocks: &mut B,
+        at: &Context<'_>,
         params: &[f32],
         batch: &Batch<'_>,
-        grad: &mut [f32],
-        accumulate: bool,
+        to: &mut Gradient<'_>,
         stop: &mut dyn FnMut() -> bool,
     ) -> bool {
-        let (n, d) = (batch.len(), self.spec.dim);
-        for l in (0..self.spec.layers).rev() {
+        let (n, d) = (batch.len(), at.spec.dim);
+        for l in (0..at.spec.layers).rev() {
             if stop() {
                 return false;
             }
-            if self.options.recompute {
-                self.attention_forward(params, batch, l);
-                self.ffn_forward(params, n, l);
+            if at.options.recompute {
+                self.attention_forward(blocks, at, params, batch, l);
+                self.ffn_forward(blocks, at, params, n, l, false);
             }
-            self.ffn_backward(params, n, l, grad, accumulate);
-            self.attention_output_backward(params, n, l, grad, accumulate);
-            self.attention_input_backward(params, batch, l, grad, accumulate);
+            self.ffn_backward(blocks, at, params, n, l, to);
+            self.attention_backward(blocks, at, params, batch, l, to);
+            self.projections_backward(blocks, at, params, n, l, to);
         }
-        let embed = &mut grad[self.ranges.embed.clone()];
-        if !self.spec.tied && !accumulate {
+        let embed = &mut to.grad[at.ranges.embed.clone()];
+        if !at.spec.tied && !to.accumulate {
             embed.fill(0.0);
         }
-        embed_backward(self.cpu, embed, &self.scratch.dx[..n * d], batch.inputs, d);
+        embed_backward(at.cpu, embed, &self.scratch.dx[..n * d], batch.inputs, d);
         true
     }
 
-    /// `dx` becomes the gradient of the stream between attention and feed-forward block.
-    fn ffn_backward(&mut self, params: &[f32], n: usize, l: usize, grad: &mut [f32], accumulate: bool) {
-        let (cpu, spec, kept) = (self.cpu, &self.spec, self.kept_of(l));
-        let (d, ff) = (spec.dim, spec.hidden);
-        let (w, k, s) = (&self.ranges.blocks[l], &mut self.kept[kept], &mut self.scratch);
-        swiglu(cpu, &mut s.wide[..n * ff], &k.gate_up[..n * 2 * ff], ff);
-        let dout = branch_gradient(cpu, &s.dx[..n * d], &mut s.branch[..n * d], spec.residual_scale);
-        let dout = MatRef::new(dout, n, d);
-        let act = MatRef::new(&s.wide, n, ff);
-        cpu.gemm(&mut grad[w.down.clone()], ff, dout.t(), act, accumulate); // [d, n] x [n, ff]
-        let down = MatRef::new(&params[w.down.clone()], d, ff);
-        cpu.gemm(&mut s.wide2[..n * ff], ff, dout, down, false); // [n, d] x [d, ff]
+    /// `dx` becomes the gradient of the stream between attention and feed-forward part.
+    fn ffn_backward<B: Blocks>(
+        &mut self,
+        blocks: &mut B,
+        at: &Context<'_>,
+        params: &[f32],
+        n: usize,
+        l: usize,
+        to: &mut Gradient<'_>,
+    ) {
+        let (cpu, spec, d, ff) = (at.cpu, &at.spec, at.spec.dim, at.spec.hidden);
+        let (w, k, s) = (&at.ranges.blocks[l], &mut self.kept[at.kept_of(l)], &mut self.scratch);
         let gate_up = &mut k.gate_up[..n * 2 * ff];
-        swiglu_backward(cpu, gate_up, &s.wide2[..n * ff], ff);
-        let gain = &params[w.ffn_norm.clone()];
-        rmsnorm_again(cpu, &mut s.norm[..n * d], &k.middle[..n * d], &k.r_ffn[..n], gain);
-        let dgu = MatRef::new(gate_up, n, 2 * ff);
-        cpu.gemm(&mut grad[w.gate_up.clone()], d, dgu.t(), MatRef::new(&s.norm, n, d), accumulate); // [2ff, n] x [n, d]
-        let weights = MatRef::new(&params[w.gate_up.clone()], 2 * ff, d);
-        cpu.gemm(&mut s.branch[..n * d], d, dgu, weights, false); // [n, 2ff] x [2ff, d]
-        let (dx, dgain) = (&mut s.dx[..n * d], &mut grad[w.ffn_norm.clone()]);
+        swiglu(cpu, &mut s.wide[..n * ff], gate_up, ff);
+        let dout = branch_gradient(cpu, &s.dx[..n * d], &mut s.branch[..n * d], spec.residual_scale);
+        let act = MatRef::new(&s.wide, n, ff);
+        cpu.gemm(&mut to.grad[w.down.clone()], ff, MatRef::new(dout, n, d).t(), act, to.accumulate); // [d, n] x [n, ff]
+        // the norm is computed again below, into the buffer that the gradient of the branch leaves
+        let (dact, dnorm) = (&mut s.wide2[..n * ff], &mut s.norm[..n * d]);
+        blocks.ffn_back(at, params, l, FfnBackward { dout, gate_up, dact, dnorm });
         let (middle, r) = (&k.middle[..n * d], &k.r_ffn[..n]);
-        rmsnorm_backward(cpu, dx, dgain, &s.branch[..n * d], middle, r, gain, &mut s.partial, accumulate);
+        rmsnorm_again(cpu, &mut s.branch[..n * d], middle, r, &params[w.ffn_norm.clone()]);
+        let (dgu, norm) = (MatRef::new(&k.gate_up, n, 2 * ff), MatRef::new(&s.branch, n, d));
+        cpu.gemm(&mut to.grad[w.gate_up.clone()], d, dgu.t(), norm, to.accumulate); // [2ff, n] x [n, d]
+        let io = NormBackward {
+            dx: &mut s.dx[..n * d],
+            dgain: &mut to.grad[w.ffn_norm.clone()],
+            dnorm: &s.norm[..n * d],
+            x: middle,
+            r,
+            partial: &mut s.partial,
+            accumulate: to.accumulate,
+        };
+        blocks.norm_back(at, params, NormAt::Ffn(l), io);
     }
 
-    /// The gradient of the mixed values, into `scratch.wide2`.
-    fn attention_output_backward(&mut self, params: &[f32], n: usize, l: usize, grad: &mut [f32], accumulate: bool) {
-        let (cpu, spec, kept) = (self.cpu, &self.spec, self.kept_of(l));
-        let (d, q) = (spec.dim, spec.q_dim());
-        let (w, k, s) = (&self.ranges.blocks[l], &self.kept[kept], &mut self.scratch);
+    /// The gradient of queries, keys and values before their rotation, into `scratch.wide`.
+    fn attention_backward<B: Blocks>(
+        &mut self,
+        blocks: &mut B,
+        at: &Context<'_>,
+        params: &[f32],
+        batch: &Batch<'_>,
+        l: usize,
+        to: &mut Gradient<'_>,
+    ) {
+        let (cpu, spec, n) = (at.cpu, &at.spec, batch.len());
+        let (d, q, qkv) = (spec.dim, spec.q_dim(), spec.qkv_dim());
+        let (w, k, s) = (&at.ranges.blocks[l], &self.kept[at.kept_of(l)], &mut self.scratch);
         let dout = branch_gradient(cpu, &s.dx[..n * d], &mut s.branch[..n * d], spec.residual_scale);
         if !w.o_bias.is_empty() {
-            bias_backward(cpu, &mut grad[w.o_bias.clone()], dout, d, &mut s.partial, accumulate);
+            bias_backward(cpu, &mut to.grad[w.o_bias.clone()], dout, d, &mut s.partial, to.accumulate);
         }
-        let dout = MatRef::new(dout, n, d);
-        cpu.gemm(&mut grad[w.o.clone()], q, dout.t(), MatRef::new(&k.mixed, n, q), accumulate); // [d, n] x [n, q]
-        let out = MatRef::new(&params[w.o.clone()], d, q);
-        cpu.gemm(&mut s.wide2[..n * q], q, dout, out, false); // [n, d] x [d, q]
+        let mixed = &k.mixed[..n * q];
+        let dw = &mut to.grad[w.o.clone()];
+        cpu.gemm(dw, q, MatRef::new(dout, n, d).t(), MatRef::new(mixed, n, q), to.accumulate); // [d, n] x [n, q]
+        let io = AttentionBackward {
+            dout,
+            qkv: &k.qkv[..n * qkv],
+            mixed,
+            lse: &k.lse[..n * spec.heads],
+            dmixed: &mut s.wide2[..n * q],
+            dqkv: &mut s.wide[..n * qkv],
+        };
+        blocks.attention_back(at, params, batch, l, io);
     }
 
-    /// `dx` becomes the gradient of the block's input.
-    fn attention_input_backward(&mut self, params: &[f32], batch: &Batch<'_>, l: usize, grad: &mut [f32], accumulate: bool) {
-        let (cpu, spec, n) = (self.cpu, &self.spec, batch.len());
-        let (d, q, qkv) = (spec.dim, spec.q_dim(), spec.qkv_dim());
-        let (stream, kept) = (self.stream(l), self.kept_of(l));
-        let (w, k, s) = (&self.ranges.blocks[l], &self.kept[kept], &mut self.scratch);
-        let dqkv = &mut s.wide[..n * qkv];
-        let shape = attention_of(spec, batch, l);
-        let (mixed, lse) = (&k.mixed[..n * q], &k.lse[..n * spec.heads]);
-        attention_backward(cpu, &shape, dqkv, &s.wide2[..n * q], mixed, lse, &k.qkv[..n * qkv]);
-        if spec.rotates(l) {
-            rope(cpu, dqkv, qkv, spec.heads + spec.kv_heads, &self.rope, 0, batch.seq, Turn::Back);
-        }
+    /// From `scratch.wide` on: `dx` becomes the gradient of the block's input.
+    fn projections_backward<B: Blocks>(
+        &mut self,
+        blocks: &mut B,
+        at: &Context<'_>,
+        params: &[f32],
+        n: usize,
+        l: usize,
+        to: &mut Gradient<'_>,
+    ) {
+        let (cpu, spec) = (at.cpu, &at.spec);
+        let (d, qkv) = (spec.dim, spec.qkv_dim());
         if spec.qk_norm {
-            let width = q + spec.kv_dim();
-            let (r_q, r_k) = k.r_heads.split_at(self.sizes.n * spec.heads);
-            for (first, heads, range, r) in [(0, spec.heads, &w.q_norm, r_q), (q, spec.kv_heads, &w.k_norm, r_k)] {
-                let columns = Heads { stride: qkv, first, heads };
-                let (dgain, gain) = (&mut grad[range.clone()], &params[range.clone()]);
-                let raw = (&k.raw_qk[..], width, first);
-                head_norm_backward(cpu, dqkv, columns, dgain, raw, r, gain, &mut s.partial, accumulate);
-            }
+            self.head_norms_backward(at, params, n, l, to);
         }
+        let (w, k, s) = (&at.ranges.blocks[l], &self.kept[at.kept_of(l)], &mut self.scratch);
+        let dqkv = &s.wide[..n * qkv];
         if !w.qkv_bias.is_empty() {
-            bias_backward(cpu, &mut grad[w.qkv_bias.clone()], dqkv, qkv, &mut s.partial, accumulate);
+            bias_backward(cpu, &mut to.grad[w.qkv_bias.clone()], dqkv, qkv, &mut s.partial, to.accumulate);
         }
-        let (x, r, gain) = (&self.residual[stream][..n * d], &k.r_attn[..n], &params[w.attn_norm.clone()]);
-        rmsnorm_again(cpu, &mut s.norm[..n * d], x, r, gain);
-        let dqkv = MatRef::new(dqkv, n, qkv);
-        cpu.gemm(&mut grad[w.qkv.clone()], d, dqkv.t(), MatRef::new(&s.norm, n, d), accumulate); // [qkv, n] x [n, d]
-        let weights = MatRef::new(&params[w.qkv.clone()], qkv, d);
-        cpu.gemm(&mut s.branch[..n * d], d, dqkv, weights, false); // [n, qkv] x [qkv, d]
-        let (dx, dgain) = (&mut s.dx[..n * d], &mut grad[w.attn_norm.clone()]);
-        rmsnorm_backward(cpu, dx, dgain, &s.branch[..n * d], x, r, gain, &mut s.partial, accumulate);
+        let (x, r) = (&self.residual[at.stream(l)][..n * d], &k.r_attn[..n]);
+        rmsnorm_again(cpu, &mut s.norm[..n * d], x, r, &params[w.attn_norm.clone()]);
+        let norm = MatRef::new(&s.norm, n, d);
+        cpu.gemm(&mut to.grad[w.qkv.clone()], d, MatRef::new(dqkv, n, qkv).t(), norm, to.accumulate); // [qkv, n] x [n, d]
+        blocks.project_back(at, params, l, Projection::Qkv, dqkv, &mut s.branch[..n * d]);
+        let io = NormBackward {
+            dx: &mut s.dx[..n * d],
+            dgain: &mut to.grad[w.attn_norm.clone()],
+            dnorm: &s.branch[..n * d],
+            x,
+            r,
+            partial: &mut s.partial,
+            accumulate: to.accumulate,
+        };
+        blocks.norm_back(at, params, NormAt::Attention(l), io);
+    }
+
+    /// Back through the norms of query and key heads, in place.
+    fn head_norms_backward(&mut self, at: &Context<'_>, params: &[f32], n: usize, l: usize, to: &mut Gradient<'_>) {
+        let spec = &at.spec;
+        let (q, stride) = (spec.q_dim(), spec.qkv_dim());
+        let (w, k, s) = (&at.ranges.blocks[l], &self.kept[at.kept_of(l)], &mut self.scratch);
+        let dqkv = &mut s.wide[..n * stride];
+        let width = q + spec.kv_dim();
+        let (r_q, r_k) = k.r_heads.split_at(at.sizes.n * spec.heads);
+        for (first, heads, range, r) in [(0, spec.heads, &w.q_norm, r_q), (q, spec.kv_heads, &w.k_norm, r_k)] {
+            let columns = Heads { stride, first, heads };
+            let (dgain, gain) = (&mut to.grad[range.clone()], &params[range.clone()]);
+            let raw = (&k.raw_qk[..], width, first);
+            head_norm_backward(at.cpu, dqkv, columns, dgain, raw, r, gain, &mut s.partial, to.accumulate);
+        }
     }
 }
 

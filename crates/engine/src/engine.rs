@@ -1,9 +1,9 @@
-//! [`CpuEngine`]: buffers of one model and batch shape, and what can be asked of them.
+//! [`Walk`]: buffers of one model and batch shape, and what can be asked of them.
 
 use kernels::Cpu;
-use kernels::rope::RopeTable;
 use model::{Layout, ModelSpec};
 
+use crate::blocks::{Blocks, Context, OnCpu};
 use crate::weights::{Ranges, rope_table};
 use crate::{Batch, LossSum, Sizes};
 
@@ -146,51 +146,82 @@ impl Scratch {
     }
 }
 
-/// A transformer on the CPU, f32, for batches of up to a given shape.
-pub struct CpuEngine<'a> {
-    pub(crate) cpu: &'a Cpu,
-    pub(crate) spec: ModelSpec,
-    pub(crate) layout: Layout,
-    pub(crate) ranges: Ranges,
-    pub(crate) shape: Shape,
-    pub(crate) options: Options,
-    pub(crate) sizes: Sizes,
-    pub(crate) rope: RopeTable,
+/// Buffers of the walk.
+pub(crate) struct Buffers {
     /// Input of each block and the output of the last; two that take turns when no gradient is wanted.
-    pub(crate) residual: Vec<Vec<f32>>,
-    pub(crate) kept: Vec<Kept>,
-    pub(crate) scratch: Scratch,
+    pub residual: Vec<Vec<f32>>,
+    pub kept: Vec<Kept>,
+    pub scratch: Scratch,
 }
+
+impl Context<'_> {
+    /// Index of the residual stream that block `l` reads.
+    pub(crate) fn stream(&self, l: usize) -> usize {
+        if self.options.gradient { l } else { l % 2 }
+    }
+
+    /// Index of the kept activations of block `l`.
+    pub(crate) fn kept_of(&self, l: usize) -> usize {
+        if self.sizes.kept > 1 { l } else { 0 }
+    }
+}
+
+/// A transformer, f32, for batches of up to a given shape, whose blocks run where `B` says.
+pub struct Walk<'a, B> {
+    pub(crate) at: Context<'a>,
+    pub(crate) buffers: Buffers,
+    blocks: B,
+}
+
+/// Every block on the CPU.
+pub type CpuEngine<'a> = Walk<'a, OnCpu>;
 
 impl<'a> CpuEngine<'a> {
     /// Allocates the buffers for batches of up to `shape`; `spec` must be valid.
     pub fn new(cpu: &'a Cpu, spec: &ModelSpec, shape: Shape, options: Options) -> CpuEngine<'a> {
+        Walk::with_blocks(cpu, spec, shape, options, OnCpu)
+    }
+}
+
+impl<'a, B: Blocks> Walk<'a, B> {
+    /// As [`CpuEngine::new`], with blocks that run elsewhere.
+    pub fn with_blocks(cpu: &'a Cpu, spec: &ModelSpec, shape: Shape, options: Options, blocks: B) -> Walk<'a, B> {
         let layout = Layout::of(spec);
         let sizes = Sizes::of(spec, shape, options, cpu.pool().threads());
         cpu.reserve_scratch(kernels::attention::attention_scratch(shape.seq, spec.head_dim, 1));
-        CpuEngine {
-            cpu,
-            ranges: Ranges::of(spec, &layout),
-            rope: rope_table(spec, shape.seq),
+        let buffers = Buffers {
             residual: (0..sizes.residuals()).map(|_| vec![0.0; sizes.residual]).collect(),
             kept: (0..sizes.kept).map(|_| Kept::new(&sizes)).collect(),
             scratch: Scratch::new(&sizes),
-            spec: spec.clone(),
-            layout,
-            shape,
-            options,
-            sizes,
-        }
+        };
+        let (ranges, rope) = (Ranges::of(spec, &layout), rope_table(spec, shape.seq));
+        let at = Context { cpu, spec: spec.clone(), layout, shape, options, sizes, ranges, rope };
+        Walk { at, buffers, blocks }
+    }
+
+    /// Where the blocks run.
+    pub fn blocks(&self) -> &B {
+        &self.blocks
+    }
+
+    /// Where the blocks run.
+    pub fn blocks_mut(&mut self) -> &mut B {
+        &mut self.blocks
+    }
+
+    /// What every block may read.
+    pub fn context(&self) -> &Context<'a> {
+        &self.at
     }
 
     /// The model.
     pub fn spec(&self) -> &ModelSpec {
-        &self.spec
+        &self.at.spec
     }
 
     /// Order of the weights in the flat arrays.
     pub fn layout(&self) -> &Layout {
-        &self.layout
+        &self.at.layout
     }
 
     /// Loss of a batch.
@@ -198,9 +229,19 @@ impl<'a> CpuEngine<'a> {
     /// # Errors
     /// When the batch does not fit the buffers or the vocabulary.
     pub fn loss(&mut self, params: &[f32], batch: &Batch<'_>) -> Result<LossSum, EngineError> {
-        self.check(params, batch)?;
-        self.forward(params, batch, &mut || false);
-        Ok(self.classify(params, batch))
+        self.at.check(params, batch)?;
+        self.buffers.forward(&mut self.blocks, &self.at, params, batch, &mut || false);
+        Ok(self.buffers.classify(&mut self.blocks, &self.at, params, batch))
+    }
+
+    /// As [`Walk::loss`], every block on the CPU whatever the walk's own are.
+    ///
+    /// # Errors
+    /// As [`Walk::loss`].
+    pub fn loss_on_cpu(&mut self, params: &[f32], batch: &Batch<'_>) -> Result<LossSum, EngineError> {
+        self.at.check(params, batch)?;
+        self.buffers.forward(&mut OnCpu, &self.at, params, batch, &mut || false);
+        Ok(self.buffers.classify(&mut OnCpu, &self.at, params, batch))
     }
 
     /// Loss of a batch, and the gradient of its *sum* into `grad` (added to it when `accumulate`).
@@ -218,11 +259,11 @@ impl<'a> CpuEngine<'a> {
         self.loss_and_grad_unless(params, batch, grad, accumulate, &mut || false).map(Option::unwrap_or_default)
     }
 
-    /// As [`CpuEngine::loss_and_grad`], asking `stop` before each block, forward and backward: none when it said yes. What
+    /// As [`Walk::loss_and_grad`], asking `stop` before each block, forward and backward: none when it said yes. What
     /// is then in `grad` means nothing.
     ///
     /// # Errors
-    /// As [`CpuEngine::loss_and_grad`].
+    /// As [`Walk::loss_and_grad`].
     pub fn loss_and_grad_unless(
         &mut self,
         params: &[f32],
@@ -231,16 +272,18 @@ impl<'a> CpuEngine<'a> {
         accumulate: bool,
         stop: &mut dyn FnMut() -> bool,
     ) -> Result<Option<LossSum>, EngineError> {
-        self.check(params, batch)?;
-        if grad.len() != self.layout.len() || !self.options.gradient {
-            let expected = if self.options.gradient { self.layout.len() } else { 0 };
+        let (at, blocks) = (&self.at, &mut self.blocks);
+        at.check(params, batch)?;
+        if grad.len() != at.layout.len() || !at.options.gradient {
+            let expected = if at.options.gradient { at.layout.len() } else { 0 };
             return Err(EngineError::Length { what: "gradient", found: grad.len(), expected });
         }
-        if !self.forward(params, batch, stop) || stop() {
+        if !self.buffers.forward(blocks, at, params, batch, stop) || stop() {
             return Ok(None);
         }
-        let loss = self.classify_backward(params, batch, grad, accumulate);
-        Ok(self.backward(params, batch, grad, accumulate, stop).then_some(loss))
+        let mut to = Gradient { grad, accumulate };
+        let loss = self.buffers.classify_backward(blocks, at, params, batch, &mut to);
+        Ok(self.buffers.backward(blocks, at, params, batch, &mut to, stop).then_some(loss))
     }
 
     /// Logits of one window: `[tokens, vocab]`.
@@ -249,22 +292,34 @@ impl<'a> CpuEngine<'a> {
     /// When the window does not fit the buffers or the vocabulary.
     pub fn logits(&mut self, params: &[f32], tokens: &[u32]) -> Result<Vec<f32>, EngineError> {
         let batch = Batch { rows: 1, seq: tokens.len(), inputs: tokens, targets: tokens, starts: None };
-        self.check(params, &batch)?;
-        self.forward(params, &batch, &mut || false);
-        Ok(self.all_logits(params, tokens.len()))
+        self.at.check(params, &batch)?;
+        self.buffers.forward(&mut self.blocks, &self.at, params, &batch, &mut || false);
+        let (d, v) = (self.at.spec.dim, self.at.spec.vocab);
+        let mut logits = vec![0.0; tokens.len() * v];
+        self.blocks.classify(&self.at, params, &self.buffers.scratch.norm[..tokens.len() * d], &mut logits);
+        Ok(logits)
     }
 
     /// The normed output of the last block for the last batch, `[tokens, dim]`: what the classifier reads. Only after
-    /// [`CpuEngine::loss`] and [`CpuEngine::logits`].
+    /// [`Walk::loss`] and [`Walk::logits`].
     pub fn hidden(&self) -> &[f32] {
-        &self.scratch.norm
+        &self.buffers.scratch.norm
     }
 
     /// Cross-entropy of each token of the last batch, 0 where there was no target.
     pub fn token_losses(&self) -> &[f32] {
-        &self.scratch.losses
+        &self.buffers.scratch.losses
     }
+}
 
+/// Where the gradient of every weight goes.
+pub(crate) struct Gradient<'g> {
+    pub grad: &'g mut [f32],
+    /// Whether it is added to.
+    pub accumulate: bool,
+}
+
+impl Context<'_> {
     fn check(&self, params: &[f32], batch: &Batch<'_>) -> Result<(), EngineError> {
         let length =
             |what, found, expected| if found == expected { Ok(()) } else { Err(EngineError::Length { what, found, expected }) };

@@ -1,10 +1,12 @@
 //! The transformer: forward and backward pass, decoding with a cache, and the initial weights.
 //!
-//! [`CpuEngine`] runs the blocks of `kernels` over flat parameters; activations and scratch are sized once, when it is
-//! opened, and a step allocates nothing. The reading order is [`engine`](CpuEngine), then `forward`, then `backward`.
+//! [`Walk`] runs blocks over flat parameters; activations and scratch are sized once, when it is opened, and a step allocates
+//! nothing. Where a block runs is the trait [`blocks::Blocks`], whose default bodies are the CPU's: [`CpuEngine`] is the walk
+//! that takes them all. The reading order is [`blocks`], [`Walk`], then `forward`, then `backward`.
 
 mod backward;
 mod batch;
+pub mod blocks;
 mod classifier;
 mod decode;
 mod engine;
@@ -16,7 +18,7 @@ mod weights;
 
 pub use batch::{Batch, IGNORE, LossSum};
 pub use decode::{DecodeWeights, Decoder};
-pub use engine::{CpuEngine, EngineError, Options, Shape};
+pub use engine::{CpuEngine, EngineError, Options, Shape, Walk};
 pub use init::init;
 pub use sampling::{Sampler, SamplingConfig};
 pub use sizes::Sizes;
