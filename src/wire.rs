@@ -319,7 +319,7 @@ pub fn parts<'a>(config: &TrainConfig, wired: &Wired, cpu: &'a Cpu, out: Out) ->
     let loader = loader(config, &wired.data)?;
     Ok(Parts {
         cpu,
-        engine: CpuEngine::new(cpu, &wired.spec, shape, options),
+        engine: Box::new(CpuEngine::new(cpu, &wired.spec, shape, options)),
         loader,
         optimizer: optimizer_of(config, wired, &layout, out)?,
         schedule: schedule(config),

@@ -176,6 +176,7 @@ impl<'a> RunHost<'a> {
                 "warning: step {}: {}; the batch is skipped, training goes on from step {}",
                 back.failed_step, back.reason, back.step
             )),
+            Event::Warning(warning) => self.bar.say(format!("warning: step {}: {}", warning.step, warning.message)),
             _ => {}
         }
     }

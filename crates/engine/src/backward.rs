@@ -10,7 +10,7 @@ use kernels::swiglu::swiglu;
 
 use crate::Batch;
 use crate::blocks::{AttentionBackward, Blocks, Context, FfnBackward, NormAt, NormBackward, Projection};
-use crate::engine::{Buffers, Gradient};
+use crate::walk::{Buffers, Gradient};
 
 impl Buffers {
     /// From `scratch.dx`, the gradient of the last block's output, to the gradient of every weight. Asks `stop` before each

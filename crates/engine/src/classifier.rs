@@ -4,7 +4,7 @@
 use kernels::gemm::MatRef;
 
 use crate::blocks::{Blocks, Context, NormAt, NormBackward};
-use crate::engine::{Buffers, Gradient};
+use crate::walk::{Buffers, Gradient};
 use crate::{Batch, LossSum};
 
 impl Buffers {

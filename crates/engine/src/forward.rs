@@ -6,7 +6,7 @@ use kernels::rmsnorm::add_rmsnorm;
 
 use crate::Batch;
 use crate::blocks::{AttentionForward, Blocks, Context, FfnForward};
-use crate::engine::Buffers;
+use crate::walk::Buffers;
 
 impl Buffers {
     /// Runs all blocks; the output of the final norm is left in `scratch.norm`. Asks `stop` before each block; false when it

@@ -14,11 +14,13 @@ mod forward;
 mod init;
 mod sampling;
 mod sizes;
+mod walk;
 mod weights;
 
 pub use batch::{Batch, IGNORE, LossSum};
 pub use decode::{DecodeWeights, Decoder};
-pub use engine::{CpuEngine, EngineError, Options, Shape, Walk};
+pub use engine::{DeviceReport, Engine, Ready};
 pub use init::init;
 pub use sampling::{Sampler, SamplingConfig};
 pub use sizes::Sizes;
+pub use walk::{CpuEngine, EngineError, Options, Shape, Walk};

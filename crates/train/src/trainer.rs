@@ -13,7 +13,7 @@ pub use parts::{End, Evaluation, Host, Interrupt, Outcome, Parts, Progress, Rest
 use std::time::Duration;
 
 use data::Loader;
-use engine::{Batch, CpuEngine, LossSum};
+use engine::{Batch, Engine, LossSum, Ready};
 use kernels::Cpu;
 
 use crate::TrainError;
@@ -29,7 +29,7 @@ use crate::schedule::Schedule;
 /// A model in training.
 pub struct Trainer<'a> {
     cpu: &'a Cpu,
-    engine: CpuEngine<'a>,
+    engine: Box<dyn Engine + 'a>,
     loader: Loader,
     optimizer: Optimizer,
     schedule: Schedule,
@@ -72,6 +72,9 @@ impl Trainer<'_> {
         self.begin(host)?;
         let end = loop {
             let Some(point) = self.budget.next(self.session(host)) else { break End::Budget };
+            if self.engine.refresh(&self.params) == Ready::AfterRestart {
+                break End::Restart;
+            }
             let Some(step) = self.estimate(host)? else {
                 if let Some(Interrupt::Stop(code)) = host.interrupt() {
                     break End::Interrupted(code);
@@ -136,6 +139,7 @@ impl Trainer<'_> {
         self.timings.counted += 1;
         self.timings.tokens += step.loss.tokens as u64;
         self.last_loss = Some(Estimate { value: step.loss.mean(), se: step.stats.mean().se });
+        self.pass_on_notes(host)?;
         let (spent, rss_bytes) = (self.budget.spent(), host.rss_bytes());
         host.emit(&Event::Step(events::Step {
             step: spent.steps,

@@ -62,7 +62,7 @@ impl Trainer<'_> {
 
     /// Last measurement, checkpoint and sample; an interrupted run only saves, to be gone soon.
     pub(super) fn finish<H: Host>(&mut self, host: &mut H, end: End) -> Result<Outcome, H::Error> {
-        let interrupted = matches!(end, End::Interrupted(_));
+        let interrupted = matches!(end, End::Interrupted(_) | End::Restart);
         self.timings.total = self.session(host);
         if !interrupted && self.last_eval.is_none_or(|e| e.step != self.step()) {
             self.evaluate_now(host)?;
@@ -83,7 +83,17 @@ impl Trainer<'_> {
             best: self.progress.best,
             checkpoint: self.saved.as_ref().map(|s| s.1.clone()),
             timings: self.timings,
+            device: self.engine.device(),
         })
+    }
+
+    /// What the engine has to say: which part fell back to the CPU, and why.
+    pub(super) fn pass_on_notes<H: Host>(&mut self, host: &mut H) -> Result<(), H::Error> {
+        for message in self.engine.notes() {
+            let seconds = self.budget.seconds(self.session(host));
+            host.emit(&Event::Warning(events::Warning { step: self.step(), seconds, message }))?;
+        }
+        Ok(())
     }
 
     fn finished(&self, status: &str, session: Duration) -> Event {
@@ -137,7 +147,7 @@ impl Trainer<'_> {
                 return Ok(());
             }
             let batch = view(&self.val_batch);
-            self.engine.loss(&self.params, &batch).map_err(TrainError::from)?;
+            self.engine.evaluate(&self.params, &batch).map_err(TrainError::from)?;
             add_windows(&mut stats, self.engine.token_losses(), &batch);
         }
         let evaluation = Evaluation::new(self.step(), &stats, self.val_bytes);

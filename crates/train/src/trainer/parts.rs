@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use data::Loader;
-use engine::CpuEngine;
+use engine::{DeviceReport, Engine};
 use kernels::Cpu;
 use serde::{Deserialize, Serialize};
 
@@ -57,6 +57,8 @@ pub enum End {
     EarlyStop,
     /// The host wanted to, with this exit code.
     Interrupted(u8),
+    /// The device gives nothing more to this process: a new one goes on from the checkpoint.
+    Restart,
 }
 
 impl End {
@@ -66,6 +68,7 @@ impl End {
             End::Budget => "done",
             End::EarlyStop => "early-stop",
             End::Interrupted(_) => "interrupted",
+            End::Restart => "restarting",
         }
     }
 }
@@ -180,6 +183,8 @@ pub struct Outcome {
     pub checkpoint: Option<String>,
     /// Where the time of this session went.
     pub timings: Timings,
+    /// What a device did beside the CPU.
+    pub device: Option<DeviceReport>,
 }
 
 /// What a trainer is put together from.
@@ -187,7 +192,7 @@ pub struct Parts<'a> {
     /// Threads and instruction set.
     pub cpu: &'a Cpu,
     /// The model, opened for the shape of a batch.
-    pub engine: CpuEngine<'a>,
+    pub engine: Box<dyn Engine + 'a>,
     /// Batches.
     pub loader: Loader,
     /// Update rule.

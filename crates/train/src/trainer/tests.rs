@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use data::{Dataset, DatasetOptions, LoaderOptions};
-use engine::{Options, Shape};
+use engine::{CpuEngine, Options, Shape};
 use model::{Layout, ModelSpec};
 
 use super::*;
@@ -105,7 +105,7 @@ fn trainer<'a>(cpu: &'a Cpu, folder: &std::path::Path, steps: u64) -> Trainer<'a
     let adam = OptimizerConfig::AdamW(crate::optimizer::AdamWConfig::default());
     Trainer::new(Parts {
         cpu,
-        engine: CpuEngine::new(cpu, &spec, shape, Options::TRAINING),
+        engine: Box::new(CpuEngine::new(cpu, &spec, shape, Options::TRAINING)),
         loader,
         optimizer: Optimizer::new(adam, &layout, 0.1),
         schedule: Schedule { peak: 1e-2, shape: Curve::Cosine, warmup: Warmup::Steps(2), min_lr_ratio: 0.1 },

@@ -1,0 +1,344 @@
+//! [`Walk`]: buffers of one model and batch shape, and what can be asked of them.
+
+use kernels::Cpu;
+use model::{Layout, ModelSpec};
+
+use crate::blocks::{Blocks, Context, OnCpu};
+use crate::weights::{Ranges, rope_table};
+use crate::{Batch, LossSum, Sizes};
+
+/// Largest batch that an engine takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Windows.
+    pub rows: usize,
+    /// Tokens a window.
+    pub seq: usize,
+}
+
+/// What an engine must be able to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Whether gradients will be asked for.
+    pub gradient: bool,
+    /// Keep only the input of each block and compute the block again in the backward pass.
+    pub recompute: bool,
+}
+
+impl Options {
+    /// Losses and logits only.
+    pub const INFERENCE: Options = Options { gradient: false, recompute: false };
+    /// Training, with every activation kept.
+    pub const TRAINING: Options = Options { gradient: true, recompute: false };
+}
+
+/// Why a batch cannot be run.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum EngineError {
+    /// The batch does not fit the buffers.
+    #[error("a batch of {rows} x {seq} tokens does not fit an engine opened for {max_rows} x {max_seq}")]
+    Shape {
+        /// Windows of the batch.
+        rows: usize,
+        /// Tokens a window.
+        seq: usize,
+        /// Windows the engine was opened for.
+        max_rows: usize,
+        /// Tokens a window the engine was opened for.
+        max_seq: usize,
+    },
+    /// A token id has no row in the embedding.
+    #[error("token id {id} at position {at} is not below the vocabulary of {vocab}")]
+    Token {
+        /// The id.
+        id: u32,
+        /// Its place in the batch.
+        at: usize,
+        /// Rows of the embedding.
+        vocab: usize,
+    },
+    /// An array has the wrong length.
+    #[error("{what} has {found} elements, expected {expected}")]
+    Length {
+        /// Which array.
+        what: &'static str,
+        /// Its length.
+        found: usize,
+        /// The length it must have.
+        expected: usize,
+    },
+}
+
+/// Activations of one block. Legend: n tokens.
+pub(crate) struct Kept {
+    /// `[n]`
+    pub r_attn: Vec<f32>,
+    /// `[n, q + 2 kv]`, rotated
+    pub qkv: Vec<f32>,
+    /// `[n, q + kv]` before the head norms
+    pub raw_qk: Vec<f32>,
+    /// `[n, h + kv heads]`
+    pub r_heads: Vec<f32>,
+    /// `[n, q]`
+    pub mixed: Vec<f32>,
+    /// `[n, h]`
+    pub lse: Vec<f32>,
+    /// `[n, d]`: the residual stream between attention and feed-forward
+    pub middle: Vec<f32>,
+    /// `[n]`
+    pub r_ffn: Vec<f32>,
+    /// `[n, 2 ff]`
+    pub gate_up: Vec<f32>,
+}
+
+impl Kept {
+    fn new(s: &Sizes) -> Kept {
+        let zeros = |n| vec![0.0; n];
+        let (norms, heads) = s.norm_lens();
+        Kept {
+            r_attn: zeros(norms),
+            qkv: zeros(s.qkv),
+            raw_qk: zeros(s.raw_qk),
+            r_heads: zeros(heads),
+            mixed: zeros(s.mixed),
+            lse: zeros(s.head_lens()),
+            middle: zeros(s.residual),
+            r_ffn: zeros(norms),
+            gate_up: zeros(s.gate_up),
+        }
+    }
+}
+
+/// Buffers that no block owns.
+pub(crate) struct Scratch {
+    /// `[n, d]`: output of a norm
+    pub norm: Vec<f32>,
+    /// `[n, d]`: output of a branch, or the gradient of a norm's output
+    pub branch: Vec<f32>,
+    /// `[n, d]`: gradient of the residual stream
+    pub dx: Vec<f32>,
+    /// `[n, max(ff, q + 2 kv)]`
+    pub wide: Vec<f32>,
+    /// `[n, max(ff, q + 2 kv)]`
+    pub wide2: Vec<f32>,
+    pub partial: Vec<f32>,
+    pub logits: Vec<f32>,
+    /// `[n]`
+    pub r_final: Vec<f32>,
+    /// `[n]`
+    pub losses: Vec<f32>,
+}
+
+impl Scratch {
+    fn new(s: &Sizes) -> Scratch {
+        let zeros = |n| vec![0.0; n];
+        Scratch {
+            norm: zeros(s.row),
+            branch: zeros(s.row),
+            dx: zeros(if s.partial > 0 { s.row } else { 0 }),
+            wide: zeros(s.wide),
+            wide2: zeros(if s.partial > 0 { s.wide } else { 0 }),
+            partial: zeros(s.partial),
+            logits: zeros(s.logits),
+            r_final: zeros(s.n),
+            losses: zeros(s.n),
+        }
+    }
+}
+
+/// Buffers of the walk.
+pub(crate) struct Buffers {
+    /// Input of each block and the output of the last; two that take turns when no gradient is wanted.
+    pub residual: Vec<Vec<f32>>,
+    pub kept: Vec<Kept>,
+    pub scratch: Scratch,
+}
+
+impl Context<'_> {
+    /// Index of the residual stream that block `l` reads.
+    pub(crate) fn stream(&self, l: usize) -> usize {
+        if self.options.gradient { l } else { l % 2 }
+    }
+
+    /// Index of the kept activations of block `l`.
+    pub(crate) fn kept_of(&self, l: usize) -> usize {
+        if self.sizes.kept > 1 { l } else { 0 }
+    }
+}
+
+/// A transformer, f32, for batches of up to a given shape, whose blocks run where `B` says.
+pub struct Walk<'a, B> {
+    pub(crate) at: Context<'a>,
+    pub(crate) buffers: Buffers,
+    blocks: B,
+}
+
+/// Every block on the CPU.
+pub type CpuEngine<'a> = Walk<'a, OnCpu>;
+
+impl<'a> CpuEngine<'a> {
+    /// Allocates the buffers for batches of up to `shape`; `spec` must be valid.
+    pub fn new(cpu: &'a Cpu, spec: &ModelSpec, shape: Shape, options: Options) -> CpuEngine<'a> {
+        Walk::with_blocks(cpu, spec, shape, options, OnCpu)
+    }
+}
+
+impl<'a, B: Blocks> Walk<'a, B> {
+    /// As [`CpuEngine::new`], with blocks that run elsewhere.
+    pub fn with_blocks(cpu: &'a Cpu, spec: &ModelSpec, shape: Shape, options: Options, blocks: B) -> Walk<'a, B> {
+        let layout = Layout::of(spec);
+        let sizes = Sizes::of(spec, shape, options, cpu.pool().threads());
+        cpu.reserve_scratch(kernels::attention::attention_scratch(shape.seq, spec.head_dim, 1));
+        let buffers = Buffers {
+            residual: (0..sizes.residuals()).map(|_| vec![0.0; sizes.residual]).collect(),
+            kept: (0..sizes.kept).map(|_| Kept::new(&sizes)).collect(),
+            scratch: Scratch::new(&sizes),
+        };
+        let (ranges, rope) = (Ranges::of(spec, &layout), rope_table(spec, shape.seq));
+        let at = Context { cpu, spec: spec.clone(), layout, shape, options, sizes, ranges, rope };
+        Walk { at, buffers, blocks }
+    }
+
+    /// Where the blocks run.
+    pub fn blocks(&self) -> &B {
+        &self.blocks
+    }
+
+    /// Where the blocks run.
+    pub fn blocks_mut(&mut self) -> &mut B {
+        &mut self.blocks
+    }
+
+    /// What every block may read.
+    pub fn context(&self) -> &Context<'a> {
+        &self.at
+    }
+
+    /// The model.
+    pub fn spec(&self) -> &ModelSpec {
+        &self.at.spec
+    }
+
+    /// Order of the weights in the flat arrays.
+    pub fn layout(&self) -> &Layout {
+        &self.at.layout
+    }
+
+    /// Loss of a batch.
+    ///
+    /// # Errors
+    /// When the batch does not fit the buffers or the vocabulary.
+    pub fn loss(&mut self, params: &[f32], batch: &Batch<'_>) -> Result<LossSum, EngineError> {
+        self.at.check(params, batch)?;
+        self.buffers.forward(&mut self.blocks, &self.at, params, batch, &mut || false);
+        Ok(self.buffers.classify(&mut self.blocks, &self.at, params, batch))
+    }
+
+    /// As [`Walk::loss`], every block on the CPU whatever the walk's own are.
+    ///
+    /// # Errors
+    /// As [`Walk::loss`].
+    pub fn loss_on_cpu(&mut self, params: &[f32], batch: &Batch<'_>) -> Result<LossSum, EngineError> {
+        self.at.check(params, batch)?;
+        self.buffers.forward(&mut OnCpu, &self.at, params, batch, &mut || false);
+        Ok(self.buffers.classify(&mut OnCpu, &self.at, params, batch))
+    }
+
+    /// Loss of a batch, and the gradient of its *sum* into `grad` (added to it when `accumulate`).
+    ///
+    /// # Errors
+    /// When the batch does not fit the buffers or the vocabulary, or the engine was opened without gradients.
+    pub fn loss_and_grad(
+        &mut self,
+        params: &[f32],
+        batch: &Batch<'_>,
+        grad: &mut [f32],
+        accumulate: bool,
+    ) -> Result<LossSum, EngineError> {
+        // what never asks to stop always has a loss
+        self.loss_and_grad_unless(params, batch, grad, accumulate, &mut || false).map(Option::unwrap_or_default)
+    }
+
+    /// As [`Walk::loss_and_grad`], asking `stop` before each block, forward and backward: none when it said yes. What
+    /// is then in `grad` means nothing.
+    ///
+    /// # Errors
+    /// As [`Walk::loss_and_grad`].
+    pub fn loss_and_grad_unless(
+        &mut self,
+        params: &[f32],
+        batch: &Batch<'_>,
+        grad: &mut [f32],
+        accumulate: bool,
+        stop: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<LossSum>, EngineError> {
+        let (at, blocks) = (&self.at, &mut self.blocks);
+        at.check(params, batch)?;
+        if grad.len() != at.layout.len() || !at.options.gradient {
+            let expected = if at.options.gradient { at.layout.len() } else { 0 };
+            return Err(EngineError::Length { what: "gradient", found: grad.len(), expected });
+        }
+        if !self.buffers.forward(blocks, at, params, batch, stop) || stop() {
+            return Ok(None);
+        }
+        let mut to = Gradient { grad, accumulate };
+        let loss = self.buffers.classify_backward(blocks, at, params, batch, &mut to);
+        Ok(self.buffers.backward(blocks, at, params, batch, &mut to, stop).then_some(loss))
+    }
+
+    /// Logits of one window: `[tokens, vocab]`.
+    ///
+    /// # Errors
+    /// When the window does not fit the buffers or the vocabulary.
+    pub fn logits(&mut self, params: &[f32], tokens: &[u32]) -> Result<Vec<f32>, EngineError> {
+        let batch = Batch { rows: 1, seq: tokens.len(), inputs: tokens, targets: tokens, starts: None };
+        self.at.check(params, &batch)?;
+        self.buffers.forward(&mut self.blocks, &self.at, params, &batch, &mut || false);
+        let (d, v) = (self.at.spec.dim, self.at.spec.vocab);
+        let mut logits = vec![0.0; tokens.len() * v];
+        self.blocks.classify(&self.at, params, &self.buffers.scratch.norm[..tokens.len() * d], &mut logits);
+        Ok(logits)
+    }
+
+    /// The normed output of the last block for the last batch, `[tokens, dim]`: what the classifier reads. Only after
+    /// [`Walk::loss`] and [`Walk::logits`].
+    pub fn hidden(&self) -> &[f32] {
+        &self.buffers.scratch.norm
+    }
+
+    /// Cross-entropy of each token of the last batch, 0 where there was no target.
+    pub fn token_losses(&self) -> &[f32] {
+        &self.buffers.scratch.losses
+    }
+}
+
+/// Where the gradient of every weight goes.
+pub(crate) struct Gradient<'g> {
+    pub grad: &'g mut [f32],
+    /// Whether it is added to.
+    pub accumulate: bool,
+}
+
+impl Context<'_> {
+    fn check(&self, params: &[f32], batch: &Batch<'_>) -> Result<(), EngineError> {
+        let length =
+            |what, found, expected| if found == expected { Ok(()) } else { Err(EngineError::Length { what, found, expected }) };
+        length("parameters", params.len(), self.layout.len())?;
+        if batch.len() > self.shape.rows * self.shape.seq || batch.seq > self.shape.seq || batch.is_empty() {
+            let Shape { rows: max_rows, seq: max_seq } = self.shape;
+            return Err(EngineError::Shape { rows: batch.rows, seq: batch.seq, max_rows, max_seq });
+        }
+        length("inputs", batch.inputs.len(), batch.len())?;
+        length("targets", batch.targets.len(), batch.len())?;
+        if let Some(starts) = batch.starts {
+            length("starts", starts.len(), batch.len())?;
+        }
+        let vocab = self.spec.vocab;
+        let unknown = |(_, id): &(usize, &u32)| **id as usize >= vocab;
+        let targets = batch.targets.iter().map(|t| if *t == crate::IGNORE { &0 } else { t });
+        match batch.inputs.iter().enumerate().find(unknown).or_else(|| targets.enumerate().find(unknown)) {
+            Some((at, &id)) => Err(EngineError::Token { id, at, vocab }),
+            None => Ok(()),
+        }
+    }
+}
