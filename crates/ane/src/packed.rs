@@ -3,6 +3,8 @@
 
 use mil::{DType, Type};
 
+use crate::Baked;
+
 /// Along which axis fields lie side by side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Axis {
@@ -25,6 +27,8 @@ pub struct Field {
     pub first_channel: usize,
     /// First element in each row of the surface.
     pub first_column: usize,
+    /// The weight that lies here, staged anew whenever it changes; none: an activation.
+    pub holds: Option<Baked>,
 }
 
 /// A surface `[1, channels, 1, width]` and the fields in it.
@@ -46,7 +50,7 @@ impl Packed {
         let mut packed = Packed { port, dtype: DType::Fp16, axis: Axis::Channels, fields: Vec::new() };
         for &(name, channels) in fields {
             let first_channel = packed.fields.iter().map(|f| f.channels).sum();
-            packed.fields.push(Field { name, channels, width, first_channel, first_column: 0 });
+            packed.fields.push(Field { name, channels, width, first_channel, first_column: 0, holds: None });
         }
         packed
     }
@@ -56,9 +60,17 @@ impl Packed {
         let mut packed = Packed { port, dtype: DType::Fp16, axis: Axis::Width, fields: Vec::new() };
         for &(name, width) in fields {
             let first_column = packed.fields.iter().map(|f| f.width).sum();
-            packed.fields.push(Field { name, channels, width, first_channel: 0, first_column });
+            packed.fields.push(Field { name, channels, width, first_channel: 0, first_column, holds: None });
         }
         packed
+    }
+
+    /// The same surface with the weight `what` in the field `name`.
+    pub fn holding(mut self, name: &str, what: Baked) -> Packed {
+        for field in self.fields.iter_mut().filter(|f| f.name == name) {
+            field.holds = Some(what);
+        }
+        self
     }
 
     /// Extents `[1, channels, 1, width]`.
