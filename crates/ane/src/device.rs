@@ -195,6 +195,16 @@ pub trait Device {
     /// When there is no memory for it.
     fn surface(&self, bytes: usize) -> Result<Self::Surface, DeviceError>;
 
+    /// Programs that this process may still compile; none: no limit is known.
+    fn compiles_left(&self) -> Option<u64> {
+        None
+    }
+
+    /// Peak of the chip in FLOP/s, where it is known.
+    fn peak_flops(&self) -> Option<f64> {
+        None
+    }
+
     /// What it has been made to do.
     fn counters(&self) -> Counters;
 }
