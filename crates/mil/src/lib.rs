@@ -3,6 +3,7 @@
 
 mod chip;
 mod program;
+pub mod rules;
 
 pub use chip::Chip;
 pub use program::{Argument, Binding, DType, Dialect, Elements, Function, Literal, Program, Span, Statement, Type};
