@@ -193,10 +193,10 @@ fn read_template(dir: &Path) -> Result<(), Complaint> {
     let said = |role: &str, text: &str| Message { role: role.into(), content: text.into() };
     let messages = [said("system", "Be brief."), said("user", seeds::TEXT), said("assistant", " Yes. ")];
     let around = Surroundings { special: vec![("eos_token".into(), "</s>".into())], ..Surroundings::default() };
-    let began = std::time::Instant::now();
     let made = ChatTemplate::new(&source, &path).and_then(|template| template.render(&messages, true, &around));
-    // given up by the clock: without fuel it would have ended by itself
-    if began.elapsed().as_millis() > 800 && made.is_err() {
+    // given up by a clock, not for want of fuel, which happens at a line
+    let text = made.as_ref().err().map(ToString::to_string).unwrap_or_default();
+    if text.contains("takes too long") && !text.contains(", line ") {
         bounds::leave();
     }
     made.map(|_| ()).map_err(data)

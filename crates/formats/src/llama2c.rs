@@ -251,7 +251,7 @@ fn expressible(spec: &ModelSpec) -> Result<(), FormatError> {
         return refuse("head_dim", spec.head_dim.to_string(), "has heads of dim / heads; write hf or gguf");
     }
     if spec.rope != Rope::plain(THETA) {
-        return refuse("rope", format!("{:?}", spec.rope), "rotates with base 10000, unscaled; write hf or gguf");
+        return refuse("rope", spec.rope.to_string(), "rotates with base 10000, unscaled; write hf or gguf");
     }
     if spec.norm_eps != EPS {
         return refuse("norm_eps", spec.norm_eps.to_string(), "has 1e-5 in its norms; write hf or gguf");

@@ -8,6 +8,7 @@ use std::ops::Range;
 use model::{Layout, TensorId, TensorInfo};
 
 use crate::error::FormatError;
+use crate::names;
 use crate::opened::{Model, RowOrder, is_vocab, stored_shape};
 
 /// Bytes read at once, nearly.
@@ -125,7 +126,7 @@ impl Model {
         let (ours, theirs) = (self.layout().tensors(), layout.tensors());
         let other = ours.iter().zip(theirs).find(|(a, b)| a.id != b.id || shape(a) != b.shape);
         let found = match other {
-            Some((_, b)) => format!("{:?} {:?}", b.id, b.shape),
+            Some((_, b)) => format!("{} {:?}", names::hf(b.id), b.shape),
             None if ours.len() != theirs.len() => format!("{} tensors", theirs.len()),
             None => return Ok(()),
         };
@@ -185,5 +186,5 @@ impl Model {
 }
 
 fn no_rows(id: TensorId, rows: &Range<usize>) -> FormatError {
-    FormatError::inexpressible(format!("{id:?}"), format!("rows {rows:?}"), "the model does not have them")
+    FormatError::inexpressible(names::hf(id), format!("rows {} to {}", rows.start, rows.end), "the model does not have them")
 }

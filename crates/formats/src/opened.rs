@@ -201,7 +201,8 @@ impl Model {
         let Found { path, format, spec, special, files, places } = found;
         let layout = Layout::of(&spec);
         for t in layout.tensors() {
-            let bad = |found: &str, expected: String| FormatError::bad(&path, format!("weight {:?}", t.id), found, expected);
+            let bad =
+                |found: &str, expected: String| FormatError::bad(&path, format!("weight {}", names::hf(t.id)), found, expected);
             let Some(place) = places.get(&t.id) else { return Err(bad("nothing", "every weight of the model".into())) };
             let [rows, cols] = stored_shape(t, place.order);
             let bytes = place.encoding.bytes_of(cols).and_then(|row| row.checked_mul(rows));

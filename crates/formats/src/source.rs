@@ -28,7 +28,7 @@ pub fn flat<'a>(
         match values {
             Some(values) => out.copy_from_slice(values),
             None => {
-                let found = format!("rows {rows:?} of {} values together", out.len());
+                let found = format!("rows {} to {} of {} values together", rows.start, rows.end, out.len());
                 return Err(FormatError::inexpressible(names::hf(id), found, "the source does not have them"));
             }
         }

@@ -4,6 +4,8 @@
 //! computed in f32, operation by operation as transformers does: at position 8,000 the angle of a frequency that was rounded
 //! elsewhere is off by 4e-4.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// How positions beyond the pre-training length are mapped onto rotation frequencies.
@@ -46,6 +48,25 @@ pub enum RopeScaling {
     },
 }
 
+impl fmt::Display for RopeScaling {
+    /// For people: `none`, `linear, factor 4`, `llama3, factor 8, ...`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RopeScaling::None => write!(f, "none"),
+            RopeScaling::Linear { factor } => write!(f, "linear, factor {factor}"),
+            RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_context } => {
+                let ends = format!("low {low_freq_factor}, high {high_freq_factor}");
+                write!(f, "llama3, factor {factor}, {ends}, original context {original_context}")
+            }
+            RopeScaling::Yarn { factor, original_context, beta_fast, beta_slow, attention_factor, truncate } => {
+                let whole = if *truncate { "" } else { ", not truncated" };
+                let betas = format!("betas {beta_fast} and {beta_slow}, attention {attention_factor}");
+                write!(f, "yarn, factor {factor}, original context {original_context}, {betas}{whole}")
+            }
+        }
+    }
+}
+
 impl RopeScaling {
     /// The attention factor that the YaRN paper advises for `factor`: `0.1 ln(factor) + 1`.
     pub fn yarn_attention(factor: f64) -> f64 {
@@ -77,6 +98,12 @@ pub struct Rope {
     pub theta: f64,
     /// Long-context scaling.
     pub scaling: RopeScaling,
+}
+
+impl fmt::Display for Rope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "theta {}, scaling {}", self.theta, self.scaling)
+    }
 }
 
 impl Rope {

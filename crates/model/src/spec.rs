@@ -156,7 +156,7 @@ impl ModelSpec {
         }
         if !self.rope.scaling.is_sound() {
             let expected = "factors must be positive, high_freq_factor above low_freq_factor, beta_fast not below beta_slow";
-            return fail("rope scaling", format!("{:?}", self.rope.scaling), expected);
+            return fail("rope scaling", self.rope.scaling.to_string(), expected);
         }
         Ok(())
     }

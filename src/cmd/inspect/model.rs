@@ -97,16 +97,16 @@ fn add_spec(report: &mut Report, s: &ModelSpec, special: &SpecialIds) {
     let heads = format!("{} heads, {} kv heads of {}", s.heads, s.kv_heads, s.head_dim);
     let tying = if s.tied { "tied" } else { "untied" };
     let mut text = format!(
-        "dim {}, {} layers, {heads}, hidden {}, vocabulary {} ({tying}), context {}\nrope theta {}, {:?}, norm eps {:?}",
+        "dim {}, {} layers, {heads}, hidden {}, vocabulary {} ({tying}), context {}\nrope theta {}, scaling {}, norm eps {:e}",
         s.dim, s.layers, s.hidden, s.vocab, s.context, s.rope.theta, s.rope.scaling, s.norm_eps
     );
     let extras = [
         (s.qkv_bias, "biases on q, k, v".to_owned()),
         (s.o_bias, "bias on o".to_owned()),
         (s.qk_norm, "norms on q and k".to_owned()),
-        (s.window.is_some(), format!("sliding window {:?}", s.window.map(|w| w.size))),
+        (s.window.is_some(), format!("sliding window {}", s.window.map_or(0, |w| w.size))),
         (!s.no_rope.is_empty(), format!("no rotation in layers {:?}", s.no_rope)),
-        (s.residual_scale != 1.0, format!("residual scale {:?}", s.residual_scale)),
+        (s.residual_scale != 1.0, format!("residual scale {}", s.residual_scale)),
     ];
     for (_, extra) in extras.iter().filter(|(there, _)| *there) {
         text.push_str(&format!(", {extra}"));

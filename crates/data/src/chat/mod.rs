@@ -3,24 +3,25 @@
 //! A template is a Jinja program that comes with the model. It is rendered as transformers renders it (`trim_blocks`,
 //! `lstrip_blocks`, `raise_exception`, `strftime_now`, its own `tojson`, methods of Python's strings, `{% generation %}`
 //! without effect), and trusted no more than any other file: it sees no file, no clock but the one that is given, and a
-//! budget bounds its time and what it may allocate.
+//! budget of fuel bounds its time and what it may allocate, the same on every machine (`limits`).
 
 mod clock;
 mod json;
+mod limits;
 
 pub use clock::Moment;
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error, ErrorKind, State, Value, context};
 use serde_json::Value as Json;
 
 use crate::error::{DataError, Place, Result};
+use limits::{RENDERABLE, TOO_MUCH, apart};
 
-/// Longest template; the longest of released models has about 20 kB.
+/// Longest template; the longest of released models has about 20 kB. It bounds what compiling may take: a tree and a stack of
+/// some hundred bytes for each byte.
 const LONGEST: usize = 64 << 10;
 
 /// What a rendering may spend: an instruction costs about one, and so do 64 bytes of data that it makes. Some tens of
@@ -29,16 +30,6 @@ const FUEL: u64 = 1 << 20;
 
 /// Longest text that a template may give.
 const LONGEST_TEXT: usize = 16 << 20;
-
-/// Stack of the thread that works on a template. The engine recurses over long chains of operators, which the length of a
-/// template bounds, and over values in values, which the fuel bounds.
-const STACK: usize = 256 << 20;
-
-/// Wall time after which a template is given up: the engine does not charge fuel for everything.
-const PATIENCE: Duration = Duration::from_millis(900);
-
-/// Growth of the process, in bytes, after which a template is given up, for the same reason.
-const GROWTH: u64 = 192 << 20;
 
 /// The name under which the engine knows the one template.
 const NAME: &str = "chat";
@@ -130,70 +121,28 @@ impl ChatTemplate {
     }
 }
 
-/// Does `work` on a thread of its own, and gives it up when it takes too long or too much; such a thread ends with the
-/// process.
-fn apart<T: Send + 'static>(
-    path: &Path,
-    memory: Option<fn() -> Option<u64>>,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T> {
-    let (send, receive) = mpsc::channel();
-    let spawned = std::thread::Builder::new().stack_size(STACK).spawn(move || {
-        // nobody listens any more when the work was given up
-        let _ = send.send(work());
-    });
-    spawned.map_err(|e| DataError::Io {
-        path: path.to_path_buf(),
-        action: "cannot start a thread for the template",
-        source: e,
-    })?;
-    let (began, before) = (Instant::now(), memory.and_then(|bytes| bytes()));
-    let grown = || memory.and_then(|bytes| bytes()).zip(before).is_some_and(|(now, before)| now > before + GROWTH);
-    while began.elapsed() < PATIENCE && !grown() {
-        if let Ok(done) = receive.recv_timeout(Duration::from_millis(5)) {
-            return Ok(done);
-        }
-    }
-    Err(DataError::bad(path, Place::File, RENDERABLE, TOO_MUCH))
-}
-
-const RENDERABLE: &str = "a chat template that can be rendered";
-const TOO_MUCH: &str = "one that takes too long or makes too much";
-
 /// What transformers gives a template.
 fn environment() -> std::result::Result<Environment<'static>, Error> {
     let mut environment = Environment::new();
     environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
     environment.set_fuel(Some(FUEL));
     environment.set_recursion_limit(100);
-    environment.set_unknown_method_callback(method);
+    environment.set_unknown_method_callback(limits::method);
+    environment.set_formatter(|out, state, value| {
+        limits::charge(state, value)?;
+        minijinja::escape_formatter(out, state, value)
+    });
     environment.add_filter("tojson", json::tojson);
+    environment.add_filter("string", |state: &State<'_, '_>, value: &Value| {
+        limits::charge(state, value)?;
+        minijinja::filters::string(state, value)
+    });
+    environment.add_filter("split", limits::split);
+    environment.add_filter("lines", limits::lines);
     environment.add_function("raise_exception", |message: &str| -> std::result::Result<Value, Error> {
         Err(Error::new(ErrorKind::InvalidOperation, format!("{REFUSED}{message}")))
     });
     Ok(environment)
-}
-
-/// Methods of Python's values. `title` of the library stops at other characters than Python's does.
-fn method(state: &mut State<'_, '_>, value: &Value, name: &str, args: &[Value]) -> std::result::Result<Value, Error> {
-    match (value.as_str(), name) {
-        (Some(text), "title") if args.is_empty() => Ok(Value::from(title(text))),
-        _ => minijinja_contrib::pycompat::unknown_method_callback(state, value, name, args),
-    }
-}
-
-fn title(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut inside = false;
-    for c in text.chars() {
-        if inside {
-            out.extend(c.to_lowercase());
-        } else {
-            out.extend(c.to_uppercase());
-        }
-        inside = c.is_alphabetic();
-    }
-    out
 }
 
 /// Marks the words of `raise_exception`, which are the template's own.

@@ -124,7 +124,7 @@ fn expressible(full: &ModelSpec) -> Result<(), FormatError> {
     // the base of an unscaled rope can be given to whoever reads the file; a scaled one cannot
     if full.rope.scaling != model::RopeScaling::None {
         let why = "BLZT has no place for a scaled rope; write hf or gguf";
-        return Err(FormatError::inexpressible("rope scaling", format!("{:?}", full.rope.scaling), why));
+        return Err(FormatError::inexpressible("rope scaling", full.rope.scaling.to_string(), why));
     }
     Ok(())
 }

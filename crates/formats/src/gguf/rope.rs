@@ -28,7 +28,7 @@ pub(super) fn read(file: &Container, arch: &Arch, head_dim: usize) -> Result<Rop
     let scaling = match divisors(file, head_dim)? {
         None => keyed,
         Some(_) if keyed != RopeScaling::None => {
-            let found = format!("divisors beside {keyed:?}");
+            let found = format!("divisors beside the scaling {keyed}");
             return Err(FormatError::unsupported(file.path(), at(), found, "one of the two is"));
         }
         Some(divisors) => ramp(meta, &divisors, theta)?,

@@ -27,7 +27,7 @@ pub(super) fn parse(keys: &Keys, defaults: Defaults) -> Result<Rope, FormatError
     if let (Some((new, _)), Some((old, _))) = (&new, &old)
         && new != old
     {
-        let found = format!("{new:?} there and {old:?} in `rope_scaling`");
+        let found = format!("{new} there and {old} in `rope_scaling`");
         return Err(FormatError::bad(keys.path, keys.at("rope_parameters"), found, "the same rope in both"));
     }
     let thetas = [keys.number("rope_theta")?, new.and_then(|n| n.1), old.and_then(|o| o.1)];

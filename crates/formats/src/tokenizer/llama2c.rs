@@ -64,7 +64,7 @@ impl Vocabulary {
             return refuse("byte-level BPE".into(), "a tokenizer.bin holds a SentencePiece vocabulary");
         }
         if (self.special.bos, self.special.eos) != (Some(BOS), Some(EOS)) {
-            let found = format!("begin {:?}, end {:?}", self.special.bos, self.special.eos);
+            let found = format!("begin {}, end {}", named(self.special.bos), named(self.special.eos));
             return refuse(found, "readers of a tokenizer.bin have 1 and 2 built in");
         }
         if let Some(byte) = (0..256).find(|byte| self.tokens.get(FIRST_BYTE + byte) != Some(&byte_name(*byte))) {
@@ -86,6 +86,11 @@ impl Vocabulary {
         }
         Ok(out)
     }
+}
+
+/// An id for people.
+fn named(id: Option<u32>) -> String {
+    id.map_or_else(|| "none".to_owned(), |id| id.to_string())
 }
 
 fn byte_name(byte: usize) -> String {
