@@ -20,7 +20,7 @@ use crate::error::{DataError, Place, Result};
 const STACK: usize = 256 << 20;
 
 /// Processor time of the thread after which a template is given up, in hundredths of a second; the fuel is gone in a tenth.
-const TICKS: u64 = 90;
+const TICKS: u64 = 50;
 
 /// Wall time after which a template is given up, however little of the processor it got.
 const PATIENCE: Duration = Duration::from_secs(20);
