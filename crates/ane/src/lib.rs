@@ -2,6 +2,7 @@
 //! blocks of the walk they take over. It builds and tests anywhere; hardware is one implementer of [`Device`], the simulator
 //! the other.
 
+pub mod cost;
 mod device;
 mod kernel_spec;
 mod packed;
