@@ -3,13 +3,13 @@
 //! Legend: n tokens, d dim, q and kv widths of query and key heads, ff hidden.
 
 use kernels::embedding::{bias_backward, embed_backward, scaled};
-use kernels::gemm::MatRef;
 use kernels::head_norm::{Heads, head_norm_backward};
 use kernels::rmsnorm::rmsnorm_again;
 use kernels::swiglu::swiglu;
 
 use crate::Batch;
 use crate::blocks::{AttentionBackward, Blocks, Context, FfnBackward, NormAt, NormBackward, Projection};
+use crate::params::Params;
 use crate::walk::{Buffers, Gradient};
 
 impl Buffers {
@@ -19,7 +19,7 @@ impl Buffers {
         &mut self,
         blocks: &mut B,
         at: &Context<'_>,
-        params: &[f32],
+        params: Params<'_>,
         batch: &Batch<'_>,
         to: &mut Gradient<'_>,
         stop: &mut dyn FnMut() -> bool,
@@ -37,6 +37,9 @@ impl Buffers {
             self.attention_backward(blocks, at, params, batch, l, to);
             self.projections_backward(blocks, at, params, n, l, to);
         }
+        if at.adapter.is_some() {
+            return true;
+        }
         let embed = &mut to.grad[at.ranges.embed.clone()];
         if !at.spec.tied && !to.accumulate {
             embed.fill(0.0);
@@ -50,33 +53,32 @@ impl Buffers {
         &mut self,
         blocks: &mut B,
         at: &Context<'_>,
-        params: &[f32],
+        params: Params<'_>,
         n: usize,
         l: usize,
         to: &mut Gradient<'_>,
     ) {
         let (cpu, spec, d, ff) = (at.cpu, &at.spec, at.spec.dim, at.spec.hidden);
-        let (w, k, s) = (&at.ranges.blocks[l], &mut self.kept[at.kept_of(l)], &mut self.scratch);
+        let (k, s) = (&mut self.kept[at.kept_of(l)], &mut self.scratch);
         let gate_up = &mut k.gate_up[..n * 2 * ff];
         swiglu(cpu, &mut s.wide[..n * ff], gate_up, ff);
         let dout = branch_gradient(cpu, &s.dx[..n * d], &mut s.branch[..n * d], spec.residual_scale);
-        let act = MatRef::new(&s.wide, n, ff);
-        cpu.gemm(&mut to.grad[w.down.clone()], ff, MatRef::new(dout, n, d).t(), act, to.accumulate); // [d, n] x [n, ff]
+        to.weight(at, params, (l, Projection::Down), dout, &s.wide[..n * ff]);
         // the norm is computed again below, into the buffer that the gradient of the branch leaves
         let (dact, dnorm) = (&mut s.wide2[..n * ff], &mut s.norm[..n * d]);
         blocks.ffn_back(at, params, l, FfnBackward { dout, gate_up, dact, dnorm });
         let (middle, r) = (&k.middle[..n * d], &k.r_ffn[..n]);
-        rmsnorm_again(cpu, &mut s.branch[..n * d], middle, r, &params[w.ffn_norm.clone()]);
-        let (dgu, norm) = (MatRef::new(&k.gate_up, n, 2 * ff), MatRef::new(&s.branch, n, d));
-        cpu.gemm(&mut to.grad[w.gate_up.clone()], d, dgu.t(), norm, to.accumulate); // [2ff, n] x [n, d]
+        rmsnorm_again(cpu, &mut s.branch[..n * d], middle, r, at.gain(params, NormAt::Ffn(l)));
+        to.weight(at, params, (l, Projection::GateUp), &k.gate_up[..n * 2 * ff], &s.branch[..n * d]);
+        let accumulate = to.accumulate;
         let io = NormBackward {
             dx: &mut s.dx[..n * d],
-            dgain: &mut to.grad[w.ffn_norm.clone()],
+            dgain: to.gain(at, NormAt::Ffn(l), &mut s.dgain),
             dnorm: &s.norm[..n * d],
             x: middle,
             r,
             partial: &mut s.partial,
-            accumulate: to.accumulate,
+            accumulate,
         };
         blocks.norm_back(at, params, NormAt::Ffn(l), io);
     }
@@ -86,26 +88,25 @@ impl Buffers {
         &mut self,
         blocks: &mut B,
         at: &Context<'_>,
-        params: &[f32],
+        params: Params<'_>,
         batch: &Batch<'_>,
         l: usize,
         to: &mut Gradient<'_>,
     ) {
         let (cpu, spec, n) = (at.cpu, &at.spec, batch.len());
         let (d, q, qkv) = (spec.dim, spec.q_dim(), spec.qkv_dim());
-        let (w, k, s) = (&at.ranges.blocks[l], &self.kept[at.kept_of(l)], &mut self.scratch);
+        let (w, k, s) = (&at.ranges.blocks[l], &mut self.kept[at.kept_of(l)], &mut self.scratch);
         let dout = branch_gradient(cpu, &s.dx[..n * d], &mut s.branch[..n * d], spec.residual_scale);
-        if !w.o_bias.is_empty() {
+        if !w.o_bias.is_empty() && at.adapter.is_none() {
             bias_backward(cpu, &mut to.grad[w.o_bias.clone()], dout, d, &mut s.partial, to.accumulate);
         }
-        let mixed = &k.mixed[..n * q];
-        let dw = &mut to.grad[w.o.clone()];
-        cpu.gemm(dw, q, MatRef::new(dout, n, d).t(), MatRef::new(mixed, n, q), to.accumulate); // [d, n] x [n, q]
+        let mixed = &mut k.mixed[..n * q];
+        to.weight(at, params, (l, Projection::O), dout, mixed);
         let io = AttentionBackward {
             dout,
             qkv: &k.qkv[..n * qkv],
             mixed,
-            lse: &k.lse[..n * spec.heads],
+            lse: &mut k.lse[..n * spec.heads],
             dmixed: &mut s.wide2[..n * q],
             dqkv: &mut s.wide[..n * qkv],
         };
@@ -117,7 +118,7 @@ impl Buffers {
         &mut self,
         blocks: &mut B,
         at: &Context<'_>,
-        params: &[f32],
+        params: Params<'_>,
         n: usize,
         l: usize,
         to: &mut Gradient<'_>,
@@ -129,39 +130,40 @@ impl Buffers {
         }
         let (w, k, s) = (&at.ranges.blocks[l], &self.kept[at.kept_of(l)], &mut self.scratch);
         let dqkv = &s.wide[..n * qkv];
-        if !w.qkv_bias.is_empty() {
+        if !w.qkv_bias.is_empty() && at.adapter.is_none() {
             bias_backward(cpu, &mut to.grad[w.qkv_bias.clone()], dqkv, qkv, &mut s.partial, to.accumulate);
         }
         let (x, r) = (&self.residual[at.stream(l)][..n * d], &k.r_attn[..n]);
-        rmsnorm_again(cpu, &mut s.norm[..n * d], x, r, &params[w.attn_norm.clone()]);
-        let norm = MatRef::new(&s.norm, n, d);
-        cpu.gemm(&mut to.grad[w.qkv.clone()], d, MatRef::new(dqkv, n, qkv).t(), norm, to.accumulate); // [qkv, n] x [n, d]
+        rmsnorm_again(cpu, &mut s.norm[..n * d], x, r, at.gain(params, NormAt::Attention(l)));
+        to.weight(at, params, (l, Projection::Qkv), dqkv, &s.norm[..n * d]);
         blocks.project_back(at, params, l, Projection::Qkv, dqkv, &mut s.branch[..n * d]);
+        let accumulate = to.accumulate;
         let io = NormBackward {
             dx: &mut s.dx[..n * d],
-            dgain: &mut to.grad[w.attn_norm.clone()],
+            dgain: to.gain(at, NormAt::Attention(l), &mut s.dgain),
             dnorm: &s.branch[..n * d],
             x,
             r,
             partial: &mut s.partial,
-            accumulate: to.accumulate,
+            accumulate,
         };
         blocks.norm_back(at, params, NormAt::Attention(l), io);
     }
 
     /// Back through the norms of query and key heads, in place.
-    fn head_norms_backward(&mut self, at: &Context<'_>, params: &[f32], n: usize, l: usize, to: &mut Gradient<'_>) {
+    fn head_norms_backward(&mut self, at: &Context<'_>, params: Params<'_>, n: usize, l: usize, to: &mut Gradient<'_>) {
         let spec = &at.spec;
         let (q, stride) = (spec.q_dim(), spec.qkv_dim());
-        let (w, k, s) = (&at.ranges.blocks[l], &self.kept[at.kept_of(l)], &mut self.scratch);
+        let (k, s) = (&self.kept[at.kept_of(l)], &mut self.scratch);
         let dqkv = &mut s.wide[..n * stride];
         let width = q + spec.kv_dim();
         let (r_q, r_k) = k.r_heads.split_at(at.sizes.n * spec.heads);
-        for (first, heads, range, r) in [(0, spec.heads, &w.q_norm, r_q), (q, spec.kv_heads, &w.k_norm, r_k)] {
+        let accumulate = to.accumulate;
+        for (first, heads, which, r) in [(0, spec.heads, NormAt::Queries(l), r_q), (q, spec.kv_heads, NormAt::Keys(l), r_k)] {
             let columns = Heads { stride, first, heads };
-            let (dgain, gain) = (&mut to.grad[range.clone()], &params[range.clone()]);
+            let (dgain, gain) = (to.gain(at, which, &mut s.dgain), at.gain(params, which));
             let raw = (&k.raw_qk[..], width, first);
-            head_norm_backward(at.cpu, dqkv, columns, dgain, raw, r, gain, &mut s.partial, to.accumulate);
+            head_norm_backward(at.cpu, dqkv, columns, dgain, raw, r, gain, &mut s.partial, accumulate);
         }
     }
 }

@@ -17,6 +17,8 @@ use kernels::swiglu::{swiglu, swiglu_backward};
 use model::{Layout, ModelSpec};
 use std::ops::Range;
 
+use crate::adapted::{self, AdapterPlan};
+use crate::params::{Params, Place};
 use crate::weights::{BlockRanges, Ranges};
 use crate::{Batch, Options, Shape, Sizes};
 
@@ -34,6 +36,8 @@ pub struct Context<'a> {
     pub options: Options,
     /// Lengths of the buffers.
     pub sizes: Sizes,
+    /// Low-rank adapters beside the weights, which are then frozen.
+    pub adapter: Option<AdapterPlan>,
     pub(crate) ranges: Ranges,
     pub(crate) rope: RopeTable,
 }
@@ -62,7 +66,7 @@ impl Projection {
         }
     }
 
-    fn range(self, w: &BlockRanges) -> Range<usize> {
+    pub(crate) fn range(self, w: &BlockRanges) -> Range<usize> {
         match self {
             Projection::Qkv => w.qkv.clone(),
             Projection::O => w.o.clone(),
@@ -81,6 +85,10 @@ pub enum NormAt {
     Ffn(usize),
     /// Before the classifier.
     Final,
+    /// Of the query heads of a block.
+    Queries(usize),
+    /// Of its key heads.
+    Keys(usize),
 }
 
 /// The attention part of a block, forward.
@@ -111,10 +119,10 @@ pub struct AttentionBackward<'b> {
     pub dout: &'b [f32],
     /// As the forward pass left it `[n, q + 2 kv]`.
     pub qkv: &'b [f32],
-    /// As the forward pass left it `[n, q]`.
-    pub mixed: &'b [f32],
-    /// As the forward pass left it `[n, heads]`.
-    pub lse: &'b [f32],
+    /// As the forward pass left it `[n, q]`; what runs the forward pass elsewhere may compute it again.
+    pub mixed: &'b mut [f32],
+    /// As the forward pass left it `[n, heads]`; likewise.
+    pub lse: &'b mut [f32],
     /// Gradient of the mixed values `[n, q]`, scratch.
     pub dmixed: &'b mut [f32],
     /// Gradient of queries, keys and values before their rotation `[n, q + 2 kv]`.
@@ -168,46 +176,46 @@ pub struct NormBackward<'b> {
 /// The parts of the walk that may run elsewhere than on the CPU. Every default body is the CPU's.
 pub trait Blocks {
     /// `y = x W^T`.  `x` `[n, in]`, `y` `[n, out]`.
-    fn project(&mut self, at: &Context<'_>, params: &[f32], l: usize, which: Projection, x: &[f32], y: &mut [f32]) {
+    fn project(&mut self, at: &Context<'_>, params: Params<'_>, l: usize, which: Projection, x: &[f32], y: &mut [f32]) {
         project_on_cpu(at, params, l, which, x, y);
     }
 
     /// `dx = dy W`.  `dy` `[n, out]`, `dx` `[n, in]`.
-    fn project_back(&mut self, at: &Context<'_>, params: &[f32], l: usize, which: Projection, dy: &[f32], dx: &mut [f32]) {
+    fn project_back(&mut self, at: &Context<'_>, params: Params<'_>, l: usize, which: Projection, dy: &[f32], dx: &mut [f32]) {
         project_back_on_cpu(at, params, l, which, dy, dx);
     }
 
     /// Norm, projections, rotation, attention, output projection.
-    fn attention(&mut self, at: &Context<'_>, params: &[f32], batch: &Batch<'_>, l: usize, io: AttentionForward<'_>) {
+    fn attention(&mut self, at: &Context<'_>, params: Params<'_>, batch: &Batch<'_>, l: usize, io: AttentionForward<'_>) {
         attention_on_cpu(self, at, params, batch, l, io);
     }
 
     /// Back through output projection, attention and rotation.
-    fn attention_back(&mut self, at: &Context<'_>, params: &[f32], batch: &Batch<'_>, l: usize, io: AttentionBackward<'_>) {
+    fn attention_back(&mut self, at: &Context<'_>, params: Params<'_>, batch: &Batch<'_>, l: usize, io: AttentionBackward<'_>) {
         attention_back_on_cpu(self, at, params, batch, l, io);
     }
 
     /// Gate, up, their product, down.
-    fn ffn(&mut self, at: &Context<'_>, params: &[f32], l: usize, io: FfnForward<'_>) {
+    fn ffn(&mut self, at: &Context<'_>, params: Params<'_>, l: usize, io: FfnForward<'_>) {
         ffn_on_cpu(self, at, params, l, io);
     }
 
     /// Back through down, the product, gate and up.
-    fn ffn_back(&mut self, at: &Context<'_>, params: &[f32], l: usize, io: FfnBackward<'_>) {
+    fn ffn_back(&mut self, at: &Context<'_>, params: Params<'_>, l: usize, io: FfnBackward<'_>) {
         ffn_back_on_cpu(self, at, params, l, io);
     }
 
     /// Back through an RMSNorm.
-    fn norm_back(&mut self, at: &Context<'_>, params: &[f32], which: NormAt, io: NormBackward<'_>) {
+    fn norm_back(&mut self, at: &Context<'_>, params: Params<'_>, which: NormAt, io: NormBackward<'_>) {
         norm_back_on_cpu(at, params, which, io);
     }
 
     /// The norm before the classifier, again from the stream `x` `[n, d]`: only where it is not the CPU's, whose result
     /// `norm` `[n, d]` holds already.
-    fn final_norm(&mut self, _at: &Context<'_>, _params: &[f32], _x: &[f32], _norm: &mut [f32]) {}
+    fn final_norm(&mut self, _at: &Context<'_>, _params: Params<'_>, _x: &[f32], _norm: &mut [f32]) {}
 
     /// Logits of some tokens.  `x` `[m, d]`, `logits` `[m, v]`.
-    fn classify(&mut self, at: &Context<'_>, params: &[f32], x: &[f32], logits: &mut [f32]) {
+    fn classify(&mut self, at: &Context<'_>, params: Params<'_>, x: &[f32], logits: &mut [f32]) {
         classify_on_cpu(at, params, x, logits);
     }
 
@@ -224,30 +232,32 @@ pub struct OnCpu;
 impl Blocks for OnCpu {}
 
 /// Default body of [`Blocks::project`].
-pub fn project_on_cpu(at: &Context<'_>, params: &[f32], l: usize, which: Projection, x: &[f32], y: &mut [f32]) {
+pub fn project_on_cpu(at: &Context<'_>, params: Params<'_>, l: usize, which: Projection, x: &[f32], y: &mut [f32]) {
     let (out, inner) = which.shape(&at.spec);
     let weights = MatRef::new(&params[which.range(&at.ranges.blocks[l])], out, inner);
     at.cpu.gemm(y, out, MatRef::new(x, x.len() / inner, inner), weights.t(), false); // [n, in] x [in, out]
+    at.add_adapter(params, l, which, x, y);
 }
 
 /// Default body of [`Blocks::project_back`].
-pub fn project_back_on_cpu(at: &Context<'_>, params: &[f32], l: usize, which: Projection, dy: &[f32], dx: &mut [f32]) {
+pub fn project_back_on_cpu(at: &Context<'_>, params: Params<'_>, l: usize, which: Projection, dy: &[f32], dx: &mut [f32]) {
     let (out, inner) = which.shape(&at.spec);
     let weights = MatRef::new(&params[which.range(&at.ranges.blocks[l])], out, inner);
     at.cpu.gemm(dx, inner, MatRef::new(dy, dy.len() / out, out), weights, false); // [n, out] x [out, in]
+    at.add_adapter_back(params, l, which, dy, dx);
 }
 
 /// Default body of [`Blocks::attention`].
 pub fn attention_on_cpu<B: Blocks + ?Sized>(
     blocks: &mut B,
     at: &Context<'_>,
-    params: &[f32],
+    params: Params<'_>,
     batch: &Batch<'_>,
     l: usize,
     io: AttentionForward<'_>,
 ) {
     let (cpu, spec, w) = (at.cpu, &at.spec, &at.ranges.blocks[l]);
-    rmsnorm(cpu, io.norm, io.r, io.x, &params[w.attn_norm.clone()], spec.norm_eps);
+    rmsnorm(cpu, io.norm, io.r, io.x, at.gain(params, NormAt::Attention(l)), spec.norm_eps);
     blocks.project(at, params, l, Projection::Qkv, io.norm, io.qkv);
     if !w.qkv_bias.is_empty() {
         add_bias(cpu, io.qkv, &params[w.qkv_bias.clone()], spec.qkv_dim());
@@ -256,7 +266,7 @@ pub fn attention_on_cpu<B: Blocks + ?Sized>(
         norm_heads(at, params, l, io.qkv, io.raw_qk, io.r_heads);
     }
     if spec.rotates(l) {
-        rope(cpu, io.qkv, spec.qkv_dim(), spec.heads + spec.kv_heads, &at.rope, 0, batch.seq, Turn::Forward);
+        at.rotate(io.qkv, batch.seq, Turn::Forward);
     }
     attention(cpu, &attention_of(spec, batch, l), io.mixed, io.lse, io.qkv);
     blocks.project(at, params, l, Projection::O, io.mixed, io.out);
@@ -266,23 +276,23 @@ pub fn attention_on_cpu<B: Blocks + ?Sized>(
 }
 
 /// RMSNorm of every query and key head of `qkv` `[n, q + 2 kv]` in place; `raw` keeps what they were.
-fn norm_heads(at: &Context<'_>, params: &[f32], l: usize, qkv: &mut [f32], raw: &mut [f32], r: (&mut [f32], &mut [f32])) {
-    let (spec, w) = (&at.spec, &at.ranges.blocks[l]);
+fn norm_heads(at: &Context<'_>, params: Params<'_>, l: usize, qkv: &mut [f32], raw: &mut [f32], r: (&mut [f32], &mut [f32])) {
+    let spec = &at.spec;
     let (q, stride) = (spec.q_dim(), spec.qkv_dim());
     let width = q + spec.kv_dim();
     for (raw, row) in raw.chunks_exact_mut(width).zip(qkv.chunks_exact(stride)) {
         raw.copy_from_slice(&row[..width]);
     }
     let (queries, keys) = (Heads { stride, first: 0, heads: spec.heads }, Heads { stride, first: q, heads: spec.kv_heads });
-    head_norm(at.cpu, qkv, queries, r.0, &params[w.q_norm.clone()], spec.norm_eps);
-    head_norm(at.cpu, qkv, keys, r.1, &params[w.k_norm.clone()], spec.norm_eps);
+    head_norm(at.cpu, qkv, queries, r.0, at.gain(params, NormAt::Queries(l)), spec.norm_eps);
+    head_norm(at.cpu, qkv, keys, r.1, at.gain(params, NormAt::Keys(l)), spec.norm_eps);
 }
 
 /// Default body of [`Blocks::attention_back`].
 pub fn attention_back_on_cpu<B: Blocks + ?Sized>(
     blocks: &mut B,
     at: &Context<'_>,
-    params: &[f32],
+    params: Params<'_>,
     batch: &Batch<'_>,
     l: usize,
     io: AttentionBackward<'_>,
@@ -291,12 +301,12 @@ pub fn attention_back_on_cpu<B: Blocks + ?Sized>(
     blocks.project_back(at, params, l, Projection::O, io.dout, io.dmixed);
     attention_backward(at.cpu, &attention_of(spec, batch, l), io.dqkv, io.dmixed, io.mixed, io.lse, io.qkv);
     if spec.rotates(l) {
-        rope(at.cpu, io.dqkv, spec.qkv_dim(), spec.heads + spec.kv_heads, &at.rope, 0, batch.seq, Turn::Back);
+        at.rotate(io.dqkv, batch.seq, Turn::Back);
     }
 }
 
 /// Default body of [`Blocks::ffn`].
-pub fn ffn_on_cpu<B: Blocks + ?Sized>(blocks: &mut B, at: &Context<'_>, params: &[f32], l: usize, io: FfnForward<'_>) {
+pub fn ffn_on_cpu<B: Blocks + ?Sized>(blocks: &mut B, at: &Context<'_>, params: Params<'_>, l: usize, io: FfnForward<'_>) {
     blocks.project(at, params, l, Projection::GateUp, io.norm, io.gate_up);
     if let Some(out) = io.out {
         swiglu(at.cpu, io.act, io.gate_up, at.spec.hidden);
@@ -305,20 +315,20 @@ pub fn ffn_on_cpu<B: Blocks + ?Sized>(blocks: &mut B, at: &Context<'_>, params: 
 }
 
 /// Default body of [`Blocks::ffn_back`].
-pub fn ffn_back_on_cpu<B: Blocks + ?Sized>(blocks: &mut B, at: &Context<'_>, params: &[f32], l: usize, io: FfnBackward<'_>) {
+pub fn ffn_back_on_cpu<B: Blocks + ?Sized>(blocks: &mut B, at: &Context<'_>, params: Params<'_>, l: usize, io: FfnBackward<'_>) {
     blocks.project_back(at, params, l, Projection::Down, io.dout, io.dact);
     swiglu_backward(at.cpu, io.gate_up, io.dact, at.spec.hidden);
     blocks.project_back(at, params, l, Projection::GateUp, io.gate_up, io.dnorm);
 }
 
 /// Default body of [`Blocks::norm_back`].
-pub fn norm_back_on_cpu(at: &Context<'_>, params: &[f32], which: NormAt, io: NormBackward<'_>) {
-    let gain = &params[at.gain(which)];
+pub fn norm_back_on_cpu(at: &Context<'_>, params: Params<'_>, which: NormAt, io: NormBackward<'_>) {
+    let gain = at.gain(params, which);
     rmsnorm_backward(at.cpu, io.dx, io.dgain, io.dnorm, io.x, io.r, gain, io.partial, io.accumulate);
 }
 
 /// Default body of [`Blocks::classify`].
-pub fn classify_on_cpu(at: &Context<'_>, params: &[f32], x: &[f32], logits: &mut [f32]) {
+pub fn classify_on_cpu(at: &Context<'_>, params: Params<'_>, x: &[f32], logits: &mut [f32]) {
     let (d, v) = (at.spec.dim, at.spec.vocab);
     let weights = MatRef::new(&params[at.ranges.classifier.clone()], v, d);
     at.cpu.gemm(logits, v, MatRef::new(x, x.len() / d, d), weights.t(), false); // [m, d] x [d, v]
@@ -334,12 +344,46 @@ pub fn cross_entropy_on_cpu(at: &Context<'_>, losses: &mut [f32], logits: &mut [
 }
 
 impl Context<'_> {
-    /// Where the gain of a norm lies.
-    pub fn gain(&self, which: NormAt) -> Range<usize> {
+    /// Rotates queries and keys of whole windows of `seq` tokens, `[n, q + 2 kv]`, or turns them back.
+    pub fn rotate(&self, qkv: &mut [f32], seq: usize, turn: Turn) {
+        let heads = self.spec.heads + self.spec.kv_heads;
+        rope(self.cpu, qkv, self.spec.qkv_dim(), heads, &self.rope, 0, seq, turn);
+    }
+
+    /// What the adapters of a projection add to its product `y` `[n, out]` with `x` `[n, in]`.
+    pub fn add_adapter(&self, params: Params<'_>, l: usize, which: Projection, x: &[f32], y: &mut [f32]) {
+        if let Some(plan) = &self.adapter {
+            plan.add(self.cpu, params.adapter, (l, which), x, y, which.shape(&self.spec).0);
+        }
+    }
+
+    /// What they add to the gradient `dx` `[n, in]` of its input.
+    pub fn add_adapter_back(&self, params: Params<'_>, l: usize, which: Projection, dy: &[f32], dx: &mut [f32]) {
+        if let Some(plan) = &self.adapter {
+            plan.add_back(self.cpu, params.adapter, (l, which), dy, which.shape(&self.spec).0, dx);
+        }
+    }
+
+    /// The gain of a norm.
+    pub fn gain<'p>(&self, params: Params<'p>, which: NormAt) -> &'p [f32] {
+        params.at(&adapted::place(self.adapter.as_ref(), which, self.gain_of_model(which)))
+    }
+
+    /// Where the gradient of a gain goes; none where it is frozen.
+    pub(crate) fn gain_gradient(&self, which: NormAt) -> Option<Range<usize>> {
+        match adapted::place(self.adapter.as_ref(), which, self.gain_of_model(which)) {
+            Place::Adapter(range) => Some(range),
+            Place::Base(range) => self.adapter.is_none().then_some(range),
+        }
+    }
+
+    fn gain_of_model(&self, which: NormAt) -> Range<usize> {
         match which {
             NormAt::Attention(l) => self.ranges.blocks[l].attn_norm.clone(),
             NormAt::Ffn(l) => self.ranges.blocks[l].ffn_norm.clone(),
             NormAt::Final => self.ranges.final_norm.clone(),
+            NormAt::Queries(l) => self.ranges.blocks[l].q_norm.clone(),
+            NormAt::Keys(l) => self.ranges.blocks[l].k_norm.clone(),
         }
     }
 }

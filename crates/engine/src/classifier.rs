@@ -4,12 +4,13 @@
 use kernels::gemm::MatRef;
 
 use crate::blocks::{Blocks, Context, NormAt, NormBackward};
+use crate::params::Params;
 use crate::walk::{Buffers, Gradient};
 use crate::{Batch, LossSum};
 
 impl Buffers {
     /// Losses of the normed stream in `scratch.norm`.
-    pub fn classify<B: Blocks>(&mut self, blocks: &mut B, at: &Context<'_>, params: &[f32], batch: &Batch<'_>) -> LossSum {
+    pub fn classify<B: Blocks>(&mut self, blocks: &mut B, at: &Context<'_>, params: Params<'_>, batch: &Batch<'_>) -> LossSum {
         let (n, d, v) = (batch.len(), at.spec.dim, at.spec.vocab);
         let s = &mut self.scratch;
         for first in (0..n).step_by(at.sizes.chunk) {
@@ -26,7 +27,7 @@ impl Buffers {
         &mut self,
         blocks: &mut B,
         at: &Context<'_>,
-        params: &[f32],
+        params: Params<'_>,
         batch: &Batch<'_>,
         to: &mut Gradient<'_>,
     ) -> LossSum {
@@ -39,19 +40,22 @@ impl Buffers {
             blocks.classify(at, params, &s.norm[first * d..end * d], logits);
             blocks.cross_entropy(at, &mut s.losses[first..end], logits, &batch.targets[first..end], true);
             let (dlogits, x) = (MatRef::new(logits, m, v), MatRef::new(&s.norm[first * d..], m, d));
-            let dweights = &mut to.grad[at.ranges.classifier.clone()];
-            cpu.gemm(dweights, d, dlogits.t(), x, to.accumulate || first > 0); // [v, m] x [m, d]
+            if at.adapter.is_none() {
+                let dweights = &mut to.grad[at.ranges.classifier.clone()];
+                cpu.gemm(dweights, d, dlogits.t(), x, to.accumulate || first > 0); // [v, m] x [m, d]
+            }
             cpu.gemm(&mut s.branch[first * d..end * d], d, dlogits, weights, false); // [m, v] x [v, d]
         }
         s.dx[..n * d].fill(0.0);
+        let accumulate = to.accumulate;
         let io = NormBackward {
             dx: &mut s.dx[..n * d],
-            dgain: &mut to.grad[at.ranges.final_norm.clone()],
+            dgain: to.gain(at, NormAt::Final, &mut s.dgain),
             dnorm: &s.branch[..n * d],
             x: &self.residual[at.spec.layers][..n * d],
             r: &s.r_final[..n],
             partial: &mut s.partial,
-            accumulate: to.accumulate,
+            accumulate,
         };
         blocks.norm_back(at, params, NormAt::Final, io);
         self.total(batch)

@@ -82,6 +82,20 @@ pub trait Engine {
         Vec::new()
     }
 
+    /// Whether the device was left for good: everything runs on the CPU, and must after a restart too.
+    fn left_device(&self) -> bool {
+        false
+    }
+
+    /// Leaves the device for good.
+    fn leave_device(&mut self, _why: &str) {}
+
+    /// Where each block of a step runs.
+    fn placement(&self) -> Vec<(&'static str, String)> {
+        let parts = ["embedding", "attention block", "ffn block", "classifier and loss", "backward, dx and dW", "optimizer"];
+        parts.into_iter().map(|part| (part, "cpu".to_owned())).collect()
+    }
+
     /// What a device did, where there is one beside the CPU.
     fn device(&self) -> Option<DeviceReport> {
         None

@@ -5,7 +5,8 @@ use kernels::embedding::{add_to, embed};
 use kernels::rmsnorm::add_rmsnorm;
 
 use crate::Batch;
-use crate::blocks::{AttentionForward, Blocks, Context, FfnForward};
+use crate::blocks::{AttentionForward, Blocks, Context, FfnForward, NormAt};
+use crate::params::Params;
 use crate::walk::Buffers;
 
 impl Buffers {
@@ -15,7 +16,7 @@ impl Buffers {
         &mut self,
         blocks: &mut B,
         at: &Context<'_>,
-        params: &[f32],
+        params: Params<'_>,
         batch: &Batch<'_>,
         stop: &mut dyn FnMut() -> bool,
     ) -> bool {
@@ -39,7 +40,7 @@ impl Buffers {
         &mut self,
         blocks: &mut B,
         at: &Context<'_>,
-        params: &[f32],
+        params: Params<'_>,
         batch: &Batch<'_>,
         l: usize,
     ) {
@@ -62,13 +63,21 @@ impl Buffers {
         };
         blocks.attention(at, params, batch, l, io);
         let (middle, norm, r) = (&mut k.middle[..n * d], &mut s.norm[..n * d], &mut k.r_ffn[..n]);
-        let gain = &params[at.ranges.blocks[l].ffn_norm.clone()];
+        let gain = at.gain(params, NormAt::Ffn(l));
         add_rmsnorm(at.cpu, middle, norm, r, x, &s.branch[..n * d], spec.residual_scale, gain, spec.norm_eps);
     }
 
     /// The feed-forward part, from the norm that [`Self::attention_forward`] left; its branch is in `scratch.branch` where
     /// `out`.
-    pub fn ffn_forward<B: Blocks>(&mut self, blocks: &mut B, at: &Context<'_>, params: &[f32], n: usize, l: usize, out: bool) {
+    pub fn ffn_forward<B: Blocks>(
+        &mut self,
+        blocks: &mut B,
+        at: &Context<'_>,
+        params: Params<'_>,
+        n: usize,
+        l: usize,
+        out: bool,
+    ) {
         let (d, ff) = (at.spec.dim, at.spec.hidden);
         let (k, s) = (&mut self.kept[at.kept_of(l)], &mut self.scratch);
         let io = FfnForward {
@@ -82,10 +91,10 @@ impl Buffers {
     }
 
     /// `x = middle + a branch` into the next residual stream, and after the last block the final norm.
-    fn leave_block(&mut self, at: &Context<'_>, params: &[f32], n: usize, l: usize) {
+    fn leave_block(&mut self, at: &Context<'_>, params: Params<'_>, n: usize, l: usize) {
         let (d, a) = (at.spec.dim, at.spec.residual_scale);
         let (k, s) = (&self.kept[at.kept_of(l)], &mut self.scratch);
-        let gain = &params[at.ranges.final_norm.clone()];
+        let gain = at.gain(params, NormAt::Final);
         let x = &mut self.residual[at.stream(l + 1)][..n * d];
         let (middle, branch, norm) = (&k.middle[..n * d], &s.branch[..n * d], &mut s.norm[..n * d]);
         if l + 1 == at.spec.layers {

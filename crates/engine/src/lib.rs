@@ -4,6 +4,7 @@
 //! nothing. Where a block runs is the trait [`blocks::Blocks`], whose default bodies are the CPU's: [`CpuEngine`] is the walk
 //! that takes them all. The reading order is [`blocks`], [`Walk`], then `forward`, then `backward`.
 
+mod adapted;
 mod backward;
 mod batch;
 pub mod blocks;
@@ -12,15 +13,18 @@ mod decode;
 mod engine;
 mod forward;
 mod init;
+mod params;
 mod sampling;
 mod sizes;
 mod walk;
 mod weights;
 
+pub use adapted::AdapterPlan;
 pub use batch::{Batch, IGNORE, LossSum};
 pub use decode::{DecodeWeights, Decoder};
 pub use engine::{DeviceReport, Engine, Ready};
 pub use init::init;
+pub use params::{Params, Place};
 pub use sampling::{Sampler, SamplingConfig};
 pub use sizes::Sizes;
 pub use walk::{CpuEngine, EngineError, Options, Shape, Walk};

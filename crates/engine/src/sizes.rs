@@ -40,6 +40,8 @@ pub struct Sizes {
     pub chunk: usize,
     /// Logits of one chunk.
     pub logits: usize,
+    /// Gradient of one gain.
+    pub gain: usize,
     layers: usize,
     heads: usize,
     qk_heads: usize,
@@ -54,6 +56,8 @@ impl Sizes {
         let partials = dw_partials(n).max(bias_partials(n)).max(head_partials(n));
         let chunks = n.div_ceil((LOGITS / spec.vocab).clamp(16, n.max(16)));
         let chunk = n.div_ceil(chunks).next_multiple_of(16).min(n);
+        // whole windows, where one fits: a device takes them one at a time
+        let chunk = if chunk > shape.seq { chunk / shape.seq * shape.seq } else { chunk };
         let qk_heads = if spec.qk_norm { spec.heads + spec.kv_heads } else { 0 };
         Sizes {
             n,
@@ -69,6 +73,7 @@ impl Sizes {
             partial: if options.gradient { partials * widest } else { 0 },
             chunk,
             logits: chunk * spec.vocab,
+            gain: if options.gradient { spec.dim.max(spec.head_dim) } else { 0 },
             layers: if options.gradient { spec.layers } else { 1 },
             heads: spec.heads,
             qk_heads,
@@ -85,7 +90,7 @@ impl Sizes {
     pub fn bytes(&self) -> usize {
         let norms = self.n * (2 + self.qk_heads);
         let layer = self.qkv + self.raw_qk + self.mixed + self.lse + self.residual + self.gate_up + norms;
-        let scratch = 3 * self.row + 2 * self.wide + self.partial + self.logits + 2 * self.n + self.attention;
+        let scratch = 3 * self.row + 2 * self.wide + self.partial + self.logits + self.gain + 2 * self.n + self.attention;
         4 * (self.residuals() * self.residual + self.kept * layer + scratch)
     }
 

@@ -1,9 +1,12 @@
 //! [`Walk`]: buffers of one model and batch shape, and what can be asked of them.
 
 use kernels::Cpu;
-use model::{Layout, ModelSpec};
+use kernels::gemm::MatRef;
+use model::{AdapterSpec, Layout, ModelSpec};
 
-use crate::blocks::{Blocks, Context, OnCpu};
+use crate::adapted::AdapterPlan;
+use crate::blocks::{Blocks, Context, NormAt, OnCpu, Projection};
+use crate::params::Params;
 use crate::weights::{Ranges, rope_table};
 use crate::{Batch, LossSum, Sizes};
 
@@ -125,6 +128,8 @@ pub(crate) struct Scratch {
     pub logits: Vec<f32>,
     /// `[n]`
     pub r_final: Vec<f32>,
+    /// `[max(d, head_dim)]`: gradients of frozen gains, which nobody reads
+    pub dgain: Vec<f32>,
     /// `[n]`
     pub losses: Vec<f32>,
 }
@@ -141,6 +146,7 @@ impl Scratch {
             partial: zeros(s.partial),
             logits: zeros(s.logits),
             r_final: zeros(s.n),
+            dgain: zeros(s.gain),
             losses: zeros(s.n),
         }
     }
@@ -195,8 +201,14 @@ impl<'a, B: Blocks> Walk<'a, B> {
             scratch: Scratch::new(&sizes),
         };
         let (ranges, rope) = (Ranges::of(spec, &layout), rope_table(spec, shape.seq));
-        let at = Context { cpu, spec: spec.clone(), layout, shape, options, sizes, ranges, rope };
+        let at = Context { cpu, spec: spec.clone(), layout, shape, options, sizes, adapter: None, ranges, rope };
         Walk { at, buffers, blocks }
+    }
+
+    /// The same walk with low-rank adapters: the weights of the model are frozen, gradients are those of the adapters.
+    pub fn adapted(mut self, adapter: &AdapterSpec) -> Walk<'a, B> {
+        self.at.adapter = Some(AdapterPlan::new(&self.at.spec, adapter, self.at.sizes.n));
+        self
     }
 
     /// Where the blocks run.
@@ -209,6 +221,11 @@ impl<'a, B: Blocks> Walk<'a, B> {
         &mut self.blocks
     }
 
+    /// What every block may read, and where the blocks run.
+    pub fn split(&mut self) -> (&Context<'a>, &mut B) {
+        (&self.at, &mut self.blocks)
+    }
+
     /// What every block may read.
     pub fn context(&self) -> &Context<'a> {
         &self.at
@@ -219,7 +236,7 @@ impl<'a, B: Blocks> Walk<'a, B> {
         &self.at.spec
     }
 
-    /// Order of the weights in the flat arrays.
+    /// Order of the weights of the model.
     pub fn layout(&self) -> &Layout {
         &self.at.layout
     }
@@ -228,7 +245,8 @@ impl<'a, B: Blocks> Walk<'a, B> {
     ///
     /// # Errors
     /// When the batch does not fit the buffers or the vocabulary.
-    pub fn loss(&mut self, params: &[f32], batch: &Batch<'_>) -> Result<LossSum, EngineError> {
+    pub fn loss<'p>(&mut self, params: impl Into<Params<'p>>, batch: &Batch<'_>) -> Result<LossSum, EngineError> {
+        let params = params.into();
         self.at.check(params, batch)?;
         self.buffers.forward(&mut self.blocks, &self.at, params, batch, &mut || false);
         Ok(self.buffers.classify(&mut self.blocks, &self.at, params, batch))
@@ -238,7 +256,8 @@ impl<'a, B: Blocks> Walk<'a, B> {
     ///
     /// # Errors
     /// As [`Walk::loss`].
-    pub fn loss_on_cpu(&mut self, params: &[f32], batch: &Batch<'_>) -> Result<LossSum, EngineError> {
+    pub fn loss_on_cpu<'p>(&mut self, params: impl Into<Params<'p>>, batch: &Batch<'_>) -> Result<LossSum, EngineError> {
+        let params = params.into();
         self.at.check(params, batch)?;
         self.buffers.forward(&mut OnCpu, &self.at, params, batch, &mut || false);
         Ok(self.buffers.classify(&mut OnCpu, &self.at, params, batch))
@@ -248,9 +267,9 @@ impl<'a, B: Blocks> Walk<'a, B> {
     ///
     /// # Errors
     /// When the batch does not fit the buffers or the vocabulary, or the engine was opened without gradients.
-    pub fn loss_and_grad(
+    pub fn loss_and_grad<'p>(
         &mut self,
-        params: &[f32],
+        params: impl Into<Params<'p>>,
         batch: &Batch<'_>,
         grad: &mut [f32],
         accumulate: bool,
@@ -264,18 +283,19 @@ impl<'a, B: Blocks> Walk<'a, B> {
     ///
     /// # Errors
     /// As [`Walk::loss_and_grad`].
-    pub fn loss_and_grad_unless(
+    pub fn loss_and_grad_unless<'p>(
         &mut self,
-        params: &[f32],
+        params: impl Into<Params<'p>>,
         batch: &Batch<'_>,
         grad: &mut [f32],
         accumulate: bool,
         stop: &mut dyn FnMut() -> bool,
     ) -> Result<Option<LossSum>, EngineError> {
-        let (at, blocks) = (&self.at, &mut self.blocks);
+        let (at, blocks, params) = (&self.at, &mut self.blocks, params.into());
         at.check(params, batch)?;
-        if grad.len() != at.layout.len() || !at.options.gradient {
-            let expected = if at.options.gradient { at.layout.len() } else { 0 };
+        let trained = at.adapter.as_ref().map_or(&at.layout, |a| a.layout()).len();
+        if grad.len() != trained || !at.options.gradient {
+            let expected = if at.options.gradient { trained } else { 0 };
             return Err(EngineError::Length { what: "gradient", found: grad.len(), expected });
         }
         if !self.buffers.forward(blocks, at, params, batch, stop) || stop() {
@@ -290,8 +310,9 @@ impl<'a, B: Blocks> Walk<'a, B> {
     ///
     /// # Errors
     /// When the window does not fit the buffers or the vocabulary.
-    pub fn logits(&mut self, params: &[f32], tokens: &[u32]) -> Result<Vec<f32>, EngineError> {
+    pub fn logits<'p>(&mut self, params: impl Into<Params<'p>>, tokens: &[u32]) -> Result<Vec<f32>, EngineError> {
         let batch = Batch { rows: 1, seq: tokens.len(), inputs: tokens, targets: tokens, starts: None };
+        let params = params.into();
         self.at.check(params, &batch)?;
         self.buffers.forward(&mut self.blocks, &self.at, params, &batch, &mut || false);
         let (d, v) = (self.at.spec.dim, self.at.spec.vocab);
@@ -319,11 +340,37 @@ pub(crate) struct Gradient<'g> {
     pub accumulate: bool,
 }
 
+impl Gradient<'_> {
+    /// The gradient of a matrix, or of its adapters where it is frozen.  `dy` `[n, out]`, `x` `[n, in]`.
+    pub fn weight(&mut self, at: &Context<'_>, params: Params<'_>, (l, which): (usize, Projection), dy: &[f32], x: &[f32]) {
+        let (out, inner) = which.shape(&at.spec);
+        match &at.adapter {
+            Some(plan) => {
+                plan.gradient(at.cpu, params.adapter, (l, which), (dy, out), x, (&mut *self.grad, self.accumulate));
+            }
+            None => {
+                let (n, into) = (x.len() / inner, &mut self.grad[which.range(&at.ranges.blocks[l])]);
+                at.cpu.gemm(into, inner, MatRef::new(dy, n, out).t(), MatRef::new(x, n, inner), self.accumulate);
+            }
+        }
+    }
+
+    /// Where the gradient of a gain goes: into `spare` where it is frozen.
+    pub fn gain<'s>(&'s mut self, at: &Context<'_>, which: NormAt, spare: &'s mut [f32]) -> &'s mut [f32] {
+        match at.gain_gradient(which) {
+            Some(range) => &mut self.grad[range],
+            None if matches!(which, NormAt::Queries(_) | NormAt::Keys(_)) => &mut spare[..at.spec.head_dim],
+            None => &mut spare[..at.spec.dim],
+        }
+    }
+}
+
 impl Context<'_> {
-    fn check(&self, params: &[f32], batch: &Batch<'_>) -> Result<(), EngineError> {
+    fn check(&self, params: Params<'_>, batch: &Batch<'_>) -> Result<(), EngineError> {
         let length =
             |what, found, expected| if found == expected { Ok(()) } else { Err(EngineError::Length { what, found, expected }) };
-        length("parameters", params.len(), self.layout.len())?;
+        length("parameters", params.base.len(), self.layout.len())?;
+        length("adapter", params.adapter.len(), self.adapter.as_ref().map_or(0, |a| a.layout().len()))?;
         if batch.len() > self.shape.rows * self.shape.seq || batch.seq > self.shape.seq || batch.is_empty() {
             let Shape { rows: max_rows, seq: max_seq } = self.shape;
             return Err(EngineError::Shape { rows: batch.rows, seq: batch.seq, max_rows, max_seq });

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use crate::ModelSpec;
+use crate::{AdapterSpec, Half, ModelSpec};
 
 /// A weight of one block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -53,6 +53,8 @@ pub enum TensorId {
     FinalNorm,
     /// Classifier `[vocab, dim]` of an untied model.
     Head,
+    /// A half of the adapter of a matrix of block `.0`.
+    Adapter(usize, Part, Half),
 }
 
 /// What kind of weight it is: decides initialisation, weight decay and which optimizer takes it.
@@ -142,6 +144,27 @@ impl Layout {
         let end = self.len + shape[0] * shape[1];
         self.tensors.push(TensorInfo { id, role, shape, range: self.len..end });
         self.len = end;
+    }
+
+    /// The layout of the trained weights of `adapter` on a model of `spec`: per block the halves of each target, then, where
+    /// they are trained, the gains of its norms; at the end the gain before the classifier.
+    pub fn of_adapter(spec: &ModelSpec, adapter: &AdapterSpec) -> Layout {
+        let (mut layout, base) = (Layout { tensors: Vec::new(), len: 0 }, Layout::of(spec));
+        for l in 0..spec.layers {
+            for part in adapter.targets.iter().map(|t| t.part()) {
+                let [out, inner] = base.get(TensorId::Layer(l, part)).map_or([0, 0], |t| t.shape);
+                layout.push(TensorId::Adapter(l, part, Half::A), Role::Matrix, [adapter.rank, inner]);
+                layout.push(TensorId::Adapter(l, part, Half::B), Role::Matrix, [out, adapter.rank]);
+            }
+            let norms = base.tensors.iter().filter(|t| adapter.norms && t.role == Role::Norm);
+            for norm in norms.filter(|t| matches!(t.id, TensorId::Layer(of, _) if of == l)) {
+                layout.push(norm.id, Role::Norm, norm.shape);
+            }
+        }
+        if adapter.norms {
+            layout.push(TensorId::FinalNorm, Role::Norm, [1, spec.dim]);
+        }
+        layout
     }
 
     /// All weights, in order, without gaps.

@@ -202,6 +202,7 @@ impl Trainer<'_> {
         self.progress.spent = self.budget.spent_at(session);
         self.progress.cursor = self.loader.cursor();
         self.progress.optimizer_t = self.optimizer.t();
+        self.progress.left_device = self.engine.left_device();
         let snapshot = Snapshot { params: &self.params, optimizer: &self.optimizer, progress: &self.progress };
         let path = host.save(&snapshot, best)?;
         self.saved = Some((self.step(), path.clone()));

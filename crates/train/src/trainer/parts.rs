@@ -119,6 +119,9 @@ pub struct Progress {
     pub reference: Option<Estimate>,
     /// Evaluations since the last improvement beyond the standard error.
     pub stale: usize,
+    /// Whether the device was left for the CPU, because a value did not fit its numbers.
+    #[serde(default)]
+    pub left_device: bool,
 }
 
 /// A state to be saved.
@@ -267,5 +270,8 @@ impl<'a> Trainer<'a> {
         self.budget = Budget::new(*self.budget.limits(), self.progress.spent, tokens);
         self.loader.seek(self.progress.cursor);
         self.last_eval = self.progress.last;
+        if self.progress.left_device {
+            self.engine.leave_device("left before this checkpoint");
+        }
     }
 }

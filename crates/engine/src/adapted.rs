@@ -1,0 +1,176 @@
+//! Low-rank adapters in the walk: `y = W x + s B A x`, with `W` untouched and no gradient formed for it.
+//!
+//! With `t = x A^T`, `[n, r]`: `y += s t B^T`, `dB += s dy^T t`, `dt = s dy B`, `dA += dt^T x`, `dx += dt A`.
+//! Legend: n tokens, r rank.
+
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+
+use kernels::Cpu;
+use kernels::gemm::MatRef;
+use model::{AdapterSpec, Half, Layout, ModelSpec, Part, TensorId};
+
+use crate::blocks::{NormAt, Projection};
+use crate::params::Place;
+
+/// The adapter of one matrix.
+struct Pair {
+    /// First row of the matrix in its projection.
+    first: usize,
+    /// `[rank, in]`
+    a: Range<usize>,
+    /// `[out, rank]`
+    b: Range<usize>,
+    inner: usize,
+    out: usize,
+}
+
+/// Where the adapters of a model lie, and what they need to be applied.
+pub struct AdapterPlan {
+    spec: AdapterSpec,
+    layout: Layout,
+    /// Of each block, of each projection.
+    pairs: Vec<[Vec<Pair>; 4]>,
+    /// `[n, r]`
+    scratch: Mutex<Vec<f32>>,
+}
+
+impl AdapterPlan {
+    /// The plan of `adapter` on a model of `spec`, for batches of up to `n` tokens.
+    pub fn new(spec: &ModelSpec, adapter: &AdapterSpec, n: usize) -> AdapterPlan {
+        let layout = Layout::of_adapter(spec, adapter);
+        let pairs = (0..spec.layers).map(|l| pairs_of(spec, &layout, l)).collect();
+        AdapterPlan { spec: adapter.clone(), layout, pairs, scratch: Mutex::new(vec![0.0; n * adapter.rank]) }
+    }
+
+    /// What is adapted, and how.
+    pub fn spec(&self) -> &AdapterSpec {
+        &self.spec
+    }
+
+    /// Order of the adapter's weights.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Where a gain of a norm lies, if it is trained.
+    pub(crate) fn gain(&self, which: NormAt) -> Option<Range<usize>> {
+        let id = match which {
+            NormAt::Attention(l) => TensorId::Layer(l, Part::AttnNorm),
+            NormAt::Ffn(l) => TensorId::Layer(l, Part::FfnNorm),
+            NormAt::Final => TensorId::FinalNorm,
+            NormAt::Queries(l) => TensorId::Layer(l, Part::QNorm),
+            NormAt::Keys(l) => TensorId::Layer(l, Part::KNorm),
+        };
+        self.layout.get(id).map(|t| t.range.clone())
+    }
+
+    /// `y += s (x A^T) B^T` for every adapter of the projection.
+    pub(crate) fn add(&self, cpu: &Cpu, values: &[f32], (l, which): (usize, Projection), x: &[f32], y: &mut [f32], width: usize) {
+        self.each(l, which, |pair, scratch| {
+            let (n, r) = (x.len() / pair.inner, self.spec.rank);
+            let t = &mut scratch[..n * r];
+            let a = MatRef::new(&values[pair.a.clone()], r, pair.inner);
+            cpu.gemm(t, r, MatRef::new(x, n, pair.inner), a.t(), false); // [n, in] x [in, r]
+            scale(t, self.spec.scale());
+            let b = MatRef::new(&values[pair.b.clone()], pair.out, r);
+            cpu.gemm(&mut y[pair.first..], width, MatRef::new(t, n, r), b.t(), true); // [n, r] x [r, out]
+        });
+    }
+
+    /// `dx += s (dy B) A` for every adapter of the projection.
+    pub(crate) fn add_back(
+        &self,
+        cpu: &Cpu,
+        values: &[f32],
+        (l, which): (usize, Projection),
+        dy: &[f32],
+        width: usize,
+        dx: &mut [f32],
+    ) {
+        self.each(l, which, |pair, scratch| {
+            let (n, r) = (dy.len() / width, self.spec.rank);
+            let dt = self.through_b(cpu, values, pair, dy, width, scratch);
+            let a = MatRef::new(&values[pair.a.clone()], r, pair.inner);
+            cpu.gemm(dx, pair.inner, MatRef::new(dt, n, r), a, true); // [n, r] x [r, in]
+        });
+    }
+
+    /// The gradients of every adapter of the projection.
+    pub(crate) fn gradient(
+        &self,
+        cpu: &Cpu,
+        values: &[f32],
+        (l, which): (usize, Projection),
+        (dy, width): (&[f32], usize),
+        x: &[f32],
+        (grad, accumulate): (&mut [f32], bool),
+    ) {
+        self.each(l, which, |pair, scratch| {
+            let (n, r) = (dy.len() / width, self.spec.rank);
+            let x = MatRef::new(x, n, pair.inner);
+            let a = MatRef::new(&values[pair.a.clone()], r, pair.inner);
+            cpu.gemm(&mut scratch[..n * r], r, x, a.t(), false); // [n, in] x [in, r]
+            scale(&mut scratch[..n * r], self.spec.scale());
+            let columns = MatRef::strided(&dy[pair.first..], n, pair.out, width);
+            cpu.gemm(&mut grad[pair.b.clone()], r, columns.t(), MatRef::new(scratch, n, r), accumulate); // [out, n] x [n, r]
+            let dt = self.through_b(cpu, values, pair, dy, width, scratch);
+            cpu.gemm(&mut grad[pair.a.clone()], pair.inner, MatRef::new(dt, n, r).t(), x, accumulate); // [r, n] x [n, in]
+        });
+    }
+
+    /// `dt = s dy B`, `[n, r]`.
+    fn through_b<'s>(
+        &self,
+        cpu: &Cpu,
+        values: &[f32],
+        pair: &Pair,
+        dy: &[f32],
+        width: usize,
+        scratch: &'s mut [f32],
+    ) -> &'s [f32] {
+        let (n, r) = (dy.len() / width, self.spec.rank);
+        let columns = MatRef::strided(&dy[pair.first..], n, pair.out, width);
+        let b = MatRef::new(&values[pair.b.clone()], pair.out, r);
+        let dt = &mut scratch[..n * r];
+        cpu.gemm(dt, r, columns, b, false); // [n, out] x [out, r]
+        scale(dt, self.spec.scale());
+        dt
+    }
+
+    fn each(&self, l: usize, which: Projection, mut f: impl FnMut(&Pair, &mut [f32])) {
+        let mut scratch = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
+        for pair in &self.pairs[l][which as usize] {
+            f(pair, &mut scratch);
+        }
+    }
+}
+
+fn pairs_of(spec: &ModelSpec, layout: &Layout, l: usize) -> [Vec<Pair>; 4] {
+    let (q, kv) = (spec.q_dim(), spec.kv_dim());
+    let of = |parts: &[(Part, usize)]| -> Vec<Pair> {
+        let pair = |&(part, first): &(Part, usize)| {
+            let a = layout.get(TensorId::Adapter(l, part, Half::A))?;
+            let b = layout.get(TensorId::Adapter(l, part, Half::B))?;
+            Some(Pair { first, a: a.range.clone(), b: b.range.clone(), inner: a.shape[1], out: b.shape[0] })
+        };
+        parts.iter().filter_map(pair).collect()
+    };
+    [
+        of(&[(Part::Q, 0), (Part::K, q), (Part::V, q + kv)]),
+        of(&[(Part::O, 0)]),
+        of(&[(Part::Gate, 0), (Part::Up, spec.hidden)]),
+        of(&[(Part::Down, 0)]),
+    ]
+}
+
+fn scale(values: &mut [f32], s: f32) {
+    if s != 1.0 {
+        values.iter_mut().for_each(|v| *v *= s);
+    }
+}
+
+/// Where a gain lies: in the adapter, where it is trained there, else in the model.
+pub(crate) fn place(plan: Option<&AdapterPlan>, which: NormAt, base: Range<usize>) -> Place {
+    plan.and_then(|p| p.gain(which)).map_or(Place::Base(base), Place::Adapter)
+}
