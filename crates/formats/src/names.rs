@@ -1,6 +1,6 @@
 //! What other programs call our weights. The only place that knows; each format adds a column.
 
-use model::{Part, TensorId};
+use model::{Half, Part, TensorId};
 
 /// The names of one weight of a block.
 struct Row {
@@ -55,6 +55,12 @@ pub fn hf(id: TensorId) -> String {
             let name = BLOCK.iter().find(|r| r.part == part).map_or("", |r| r.hf);
             format!("{HF_BLOCK}{l}.{name}")
         }
+        // peft's, without what it puts before every name
+        TensorId::Adapter(l, part, half) => {
+            let matrix = hf(TensorId::Layer(l, part));
+            let half = if half == Half::A { "lora_A" } else { "lora_B" };
+            format!("{}.{half}.weight", matrix.trim_end_matches(".weight"))
+        }
     }
 }
 
@@ -85,6 +91,9 @@ pub fn gguf(id: TensorId) -> String {
         TensorId::FinalNorm => GGUF_NORM.into(),
         TensorId::Head => GGUF_HEAD.into(),
         TensorId::Layer(l, part) => gguf_block(l, BLOCK.iter().find(|r| r.part == part).map_or("", |r| r.gguf)),
+        TensorId::Adapter(l, part, half) => {
+            format!("{}.{}", gguf(TensorId::Layer(l, part)), if half == Half::A { "lora_a" } else { "lora_b" })
+        }
     }
 }
 
