@@ -122,7 +122,7 @@ fn measure_steps(
     let mut began = Instant::now();
     for step in 0.. {
         let start = Instant::now();
-        let loss = engine.loss_and_grad(params, &batch, grad, false).context("training step")?;
+        let loss = engine.loss_and_grad(&*params, &batch, grad, false).context("training step")?;
         let after_gradient = Instant::now();
         let norm = global_norm(cpu, grad) / loss.tokens as f64;
         let after_norm = Instant::now();
