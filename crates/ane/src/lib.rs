@@ -7,9 +7,11 @@ mod device;
 mod kernel_spec;
 mod packed;
 mod pipeline;
+pub mod sim;
 pub mod staging;
 
 pub use device::{Counters, Device, DeviceError, Kernel, Port, Source, Stage, Surface};
 pub use kernel_spec::{Baked, KernelSpec};
 pub use packed::{Axis, Field, Packed};
 pub use pipeline::{KernelForm, Pipeline, PipelineOptions, WeightForm};
+pub use sim::{Profile, Simulator};
