@@ -20,9 +20,9 @@ pub enum Baked {
     Classifier,
     /// 0 on and below the diagonal, -65504 above it: `[1, 1, s, s]`.
     CausalMask,
-    /// Cosines of the rotation `[1, 1, s, head_dim]`, as the program's form of it wants them.
+    /// Cosines of the rotation `[1, 1, head_dim / 2, s]`, a row a pair.
     RopeCos,
-    /// Sines.
+    /// Sines, likewise.
     RopeSin,
     /// The matrix of `part` rounded to 8 bits, a scale a row.
     Int8(Part),
@@ -48,6 +48,8 @@ pub struct KernelSpec {
     pub outputs: Vec<Packed>,
     /// Weight files: path in the program and what they hold.
     pub baked: Vec<(String, Baked)>,
+    /// Weight files of further layers, in a program of several: path, what they hold, and how many layers after the first.
+    pub deeper: Vec<(String, Baked, usize)>,
     /// Multiply-adds of one evaluation, times two.
     pub flops: f64,
 }
@@ -56,5 +58,10 @@ impl KernelSpec {
     /// Whether an update of the weights makes the program stale.
     pub fn bakes_weights(&self) -> bool {
         self.baked.iter().any(|(_, b)| b.is_weight())
+    }
+
+    /// Whether weights lie in its surfaces, written there whenever they change.
+    pub fn stages_weights(&self) -> bool {
+        self.inputs.iter().flat_map(|p| &p.fields).any(|f| f.holds.is_some())
     }
 }

@@ -5,8 +5,10 @@
 pub mod cost;
 mod device;
 mod kernel_spec;
+pub mod kernels;
 mod packed;
 mod pipeline;
+mod shape;
 pub mod sim;
 pub mod staging;
 
@@ -14,4 +16,5 @@ pub use device::{Counters, Device, DeviceError, Kernel, Port, Source, Stage, Sur
 pub use kernel_spec::{Baked, KernelSpec};
 pub use packed::{Axis, Field, Packed};
 pub use pipeline::{KernelForm, Pipeline, PipelineOptions, WeightForm};
+pub use shape::BlockShape;
 pub use sim::{Profile, Simulator};

@@ -65,6 +65,31 @@ impl Packed {
         packed
     }
 
+    /// Columns side by side `(width, stack)`, each a stack of fields `(name, channels)`; a stack may end before the surface does.
+    pub fn columns(port: &'static str, columns: &[(usize, &[(&'static str, usize)])]) -> Packed {
+        let mut packed = Packed { port, dtype: DType::Fp16, axis: Axis::Width, fields: Vec::new() };
+        let mut first_column = 0;
+        for &(width, stack) in columns {
+            let mut first_channel = 0;
+            for &(name, channels) in stack {
+                packed.fields.push(Field { name, channels, width, first_channel, first_column, holds: None });
+                first_channel += channels;
+            }
+            first_column += width;
+        }
+        packed
+    }
+
+    /// The same surface, widened to a multiple of `multiple` by a field `pad` that nobody reads.
+    pub fn padded(mut self, multiple: usize) -> Packed {
+        let [_, channels, _, first_column] = self.shape();
+        let width = first_column.next_multiple_of(multiple) - first_column;
+        if width > 0 {
+            self.fields.push(Field { name: "pad", channels, width, first_channel: 0, first_column, holds: None });
+        }
+        self
+    }
+
     /// The same surface with the weight `what` in the field `name`.
     pub fn holding(mut self, name: &str, what: Baked) -> Packed {
         for field in self.fields.iter_mut().filter(|f| f.name == name) {
@@ -109,5 +134,15 @@ mod tests {
         assert_eq!(p.shape(), [1, 24, 1, 4]);
         assert_eq!(p.field("h1").map(|f| (f.first_channel, f.first_column)), Some((8, 0)));
         assert_eq!(p.bytes(), 24 * 4 * 2);
+    }
+
+    #[test]
+    fn columns_hold_stacks_and_are_widened() {
+        let p = Packed::columns("x", &[(4, &[("dq", 8), ("dk", 2)]), (16, &[("wq", 8), ("wk", 2)])]);
+        assert_eq!(p.shape(), [1, 10, 1, 20]);
+        assert_eq!(p.field("wk").map(|f| (f.first_channel, f.first_column)), Some((8, 4)));
+        let p = p.padded(32);
+        assert_eq!((p.shape(), p.field("pad").map(|f| f.width)), ([1, 10, 1, 32], Some(12)));
+        assert_eq!(p.clone().padded(32), p);
     }
 }

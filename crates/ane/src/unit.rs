@@ -5,36 +5,11 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Instant;
 
-use model::{Layout, ModelSpec, TensorId};
+pub use crate::kernels::weights::Model;
 
 use crate::kernels::weights;
 use crate::staging::{self, Copier, Rows, Seen};
 use crate::{Baked, Device, DeviceError, Kernel, KernelSpec, Packed, Source, Surface};
-
-/// What a unit reads of the model.
-pub struct Model<'m> {
-    /// The model.
-    pub spec: &'m ModelSpec,
-    /// Order of its weights.
-    pub layout: &'m Layout,
-    /// Its weights.
-    pub params: &'m [f32],
-    /// Tokens of a window.
-    pub seq: usize,
-}
-
-impl Model<'_> {
-    /// The weights that a field holds, `[rows, cols]` as the layout has them.
-    fn of(&self, what: Baked, layer: usize) -> &[f32] {
-        let range = match what {
-            Baked::Matrix(part) | Baked::Transposed(part) | Baked::Vector(part) | Baked::Int8(part) => self.layout.part(layer, part),
-            Baked::FinalNorm => self.layout.range(TensorId::FinalNorm),
-            Baked::Classifier => self.layout.classifier(),
-            Baked::CausalMask | Baked::RopeCos | Baked::RopeSin => 0..0,
-        };
-        &self.params[range]
-    }
-}
 
 /// Programs that do not bake weights, by their text: compiled once however many units and layers share them.
 pub type Compiled<D> = HashMap<String, Rc<<D as Device>::Kernel>>;
@@ -131,11 +106,7 @@ impl<D: Device> Unit<D> {
 
     /// Whether each layer has input surfaces or a program of its own.
     pub fn per_layer(&self) -> bool {
-        self.spec.bakes_weights() || self.stages_weights()
-    }
-
-    pub fn stages_weights(&self) -> bool {
-        self.spec.inputs.iter().flat_map(|p| &p.fields).any(|f| f.holds.is_some())
+        self.spec.bakes_weights() || self.spec.stages_weights()
     }
 
     /// Programs that are compiled for new weights.
@@ -162,7 +133,7 @@ impl<D: Device> Unit<D> {
             let slot = self.open(device, compiled, model, layer)?;
             self.slots.push(slot);
         }
-        if self.stages_weights() {
+        if self.spec.stages_weights() {
             let began = Instant::now();
             for layer in 0..count {
                 costs.staged_bytes += self.stage_weights(model, layer, copier)?;
