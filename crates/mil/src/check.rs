@@ -34,7 +34,7 @@ impl<'p> Checked<'p> {
 /// Largest number of elements of a tensor.
 const ELEMENTS: usize = 1 << 40;
 /// Largest rank.
-const RANK: usize = 8;
+pub(crate) const RANK: usize = 8;
 
 /// Checks every function of `program`.
 pub fn check(program: &Program) -> Result<Checked<'_>, CheckError> {
