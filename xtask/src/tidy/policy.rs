@@ -11,7 +11,7 @@ pub const LAYERS: &[(&str, &[&str])] = &[
     ("formats", &["model"]),
     ("train", &["model", "kernels", "engine", "data"]),
     ("ane", &["model", "kernels", "engine", "mil"]),
-    ("ane-macos", &["ane"]),
+    ("ane-macos", &["ane", "mil"]),
     ("capi", &["ane", "ane-macos", "mil"]),
     ("xtask", &[]),
     // a workspace of its own, which runs every reader
@@ -23,6 +23,8 @@ pub const PURE: &[&str] = &["model", "kernels", "mil", "ane"];
 
 /// Files, or folders where the entry ends in `/`, whose code may be `unsafe`: SIMD, the thread pool, memory maps, libc.
 pub const UNSAFE: &[&str] = &[
+    "crates/ane-macos/src/hardware.rs",
+    "crates/ane-macos/src/hardware/",
     "crates/kernels/src/attention.rs",
     "crates/kernels/src/attention/",
     "crates/kernels/src/ceilings/fma.rs",
