@@ -150,6 +150,9 @@ impl<'p> Scope<'p> {
             if ty != inferred {
                 return Err(format!("its result is {inferred}; `{}` is declared {ty}", shortened(name)));
             }
+            if literal.is_none() && ty.shape.contains(&0) {
+                return Err(format!("its result {ty} has no elements"));
+            }
             self.define(name, Value { ty, literal, constant })?;
         }
         Ok(())

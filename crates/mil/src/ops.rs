@@ -6,12 +6,19 @@
 
 mod activation;
 mod call;
+mod constexpr;
+mod einsum;
 mod elementwise;
+mod fill;
 mod linear;
 mod normalize;
+mod pool;
 mod quantize;
 mod reduce;
 mod shape;
+mod slice;
+mod sort;
+mod space;
 
 pub use call::{Call, Given, Value};
 
@@ -197,14 +204,20 @@ impl Operation {
 
 /// Every operation.
 pub fn all() -> impl Iterator<Item = &'static Operation> {
-    let groups: [&'static [Operation]; 7] = [
+    let groups: [&'static [Operation]; 13] = [
         elementwise::OPERATIONS,
         activation::OPERATIONS,
         linear::OPERATIONS,
         normalize::OPERATIONS,
         reduce::OPERATIONS,
         shape::OPERATIONS,
+        slice::OPERATIONS,
+        space::OPERATIONS,
+        fill::OPERATIONS,
+        pool::OPERATIONS,
+        sort::OPERATIONS,
         quantize::OPERATIONS,
+        constexpr::OPERATIONS,
     ];
     groups.into_iter().flatten()
 }

@@ -87,6 +87,12 @@ impl<'a> Call<'a> {
         self.value(name).map(|v| v.ty).ok_or_else(|| format!("`{name}` is missing"))
     }
 
+    /// Names and types of the floating-point constants that are given.
+    pub fn numbers(&self) -> impl Iterator<Item = (&'static str, &'a Type)> {
+        let floats = self.operation.parameters.iter().filter(|p| p.kind == Kind::Float);
+        floats.filter_map(|p| Some((p.name, self.value(p.name)?.ty)))
+    }
+
     fn elements(&self, name: &str) -> Option<&'a Elements> {
         Some(&self.value(name)?.literal?.elements)
     }

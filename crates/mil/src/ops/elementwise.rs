@@ -58,9 +58,13 @@ fn same(call: &Call<'_>) -> Inferred {
     if ty.dtype == DType::Bool { Err(format!("`x` must hold numbers; it is {ty}")) } else { Ok(vec![ty.clone()]) }
 }
 
-/// The type of `x`, which is floating-point.
+/// The type of `x`, which is floating-point, as are the numbers beside it.
 pub(super) fn float_same(call: &Call<'_>) -> Inferred {
-    Ok(vec![floats(call, "x")?.clone()])
+    let x = floats(call, "x")?;
+    match call.numbers().find(|(_, ty)| ty.dtype != x.dtype) {
+        Some((name, ty)) => Err(format!("`{name}` must be {} as `x` is; it is {ty}", x.dtype)),
+        None => Ok(vec![x.clone()]),
+    }
 }
 
 /// The type of a floating-point argument.

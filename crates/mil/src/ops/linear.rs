@@ -1,7 +1,7 @@
 //! Products of matrices and convolutions.
 
 use super::elementwise::{broadcast, floats};
-use super::{Call, Fallback, Inferred, Operation, Opset, flag, int, ints, tensor, text};
+use super::{Call, Fallback, Inferred, Kind, Operation, Opset, flag, int, ints, parameter, tensor, text};
 use crate::{DType, Type};
 
 pub(super) const OPERATIONS: &[Operation] = &[
@@ -19,6 +19,22 @@ pub(super) const OPERATIONS: &[Operation] = &[
         ],
         conv,
     ),
+    Operation::new(
+        "conv_transpose",
+        &[
+            tensor("x"),
+            tensor("weight"),
+            tensor("bias").optional(),
+            ints("strides").optional(),
+            text("pad_type", "valid"),
+            ints("pad").optional(),
+            ints("dilations").optional(),
+            int("groups").or(Fallback::Int(1)),
+            ints("output_shape").optional(),
+        ],
+        conv_transpose,
+    ),
+    Operation::new("einsum", &[parameter("values", Kind::Tensors), text("equation", "")], super::einsum::einsum),
     Operation::new("linear", &[tensor("x"), tensor("weight"), tensor("bias").optional()], linear),
     Operation::new("matmul", &[tensor("x"), tensor("y"), flag("transpose_x", false), flag("transpose_y", false)], matmul),
     Operation::new(
@@ -36,8 +52,7 @@ fn conv(call: &Call<'_>) -> Inferred {
     if !(3..=5).contains(&rank) || weight.shape.len() != rank {
         return Err(format!("`x` and `weight` must have one rank of 3 to 5; they are {x} and {weight}"));
     }
-    let groups = call.int("groups").and_then(|g| usize::try_from(g).ok()).filter(|&g| g > 0);
-    let groups = groups.ok_or("`groups` must be 1 or more")?;
+    let groups = groups(call)?;
     let (cin, cout) = (x.shape[1], weight.shape[0]);
     if weight.shape[1].checked_mul(groups) != Some(cin) || cout % groups != 0 {
         let expected = format!("`weight` must be [cout, {cin} / groups, ...] with `groups` dividing both");
@@ -47,6 +62,29 @@ fn conv(call: &Call<'_>) -> Inferred {
     let window = Window::of(call, &weight.shape[2..])?;
     let mut shape = vec![x.shape[0], cout];
     shape.extend(window.out(&x.shape[2..])?);
+    Ok(vec![Type { dtype: x.dtype, shape }])
+}
+
+fn groups(call: &Call<'_>) -> Result<usize, String> {
+    let groups = call.int("groups").and_then(|g| usize::try_from(g).ok()).filter(|&g| g > 0);
+    groups.ok_or_else(|| "`groups` must be 1 or more".to_owned())
+}
+
+/// `[n, cin, d...]` and `[cin, cout / groups, k...]` to `[n, cout, out...]`.
+fn conv_transpose(call: &Call<'_>) -> Inferred {
+    let (x, weight) = (floats(call, "x")?, one_type(call, "x", "weight")?);
+    let (rank, groups) = (x.shape.len(), groups(call)?);
+    let fits = (3..=5).contains(&rank) && weight.shape.len() == rank && weight.shape[0] == x.shape[1];
+    let cout = weight.shape.get(1).and_then(|c| c.checked_mul(groups)).filter(|_| fits && x.shape[1] % groups == 0);
+    let wrong = || format!("`weight` must be [cin, cout / groups, ...]; it is {weight} with groups {groups} and `x` is {x}");
+    let cout = cout.ok_or_else(wrong)?;
+    bias(call, x.dtype, cout)?;
+    let mut shape = vec![x.shape[0], cout];
+    shape.extend(Window::of(call, &weight.shape[2..])?.back(&x.shape[2..])?);
+    let agrees = |s: &[i64]| s.len() == rank && s.iter().zip(&shape).all(|(&s, &e)| usize::try_from(s) == Ok(e));
+    if call.ints("output_shape").is_some_and(|s| !agrees(s)) {
+        return Err(format!("`output_shape` does not agree with the shape {shape:?} that the other arguments give"));
+    }
     Ok(vec![Type { dtype: x.dtype, shape }])
 }
 
@@ -103,6 +141,21 @@ impl Window {
     /// Extents of what it makes of `input`.
     pub(super) fn out(&self, input: &[usize]) -> Result<Vec<usize>, String> {
         input.iter().enumerate().map(|(axis, &extent)| self.out_axis(axis, extent)).collect()
+    }
+
+    /// Extents of what gives `input` when the window moves over it.
+    fn back(&self, input: &[usize]) -> Result<Vec<usize>, String> {
+        let axis = |(axis, &extent): (usize, &usize)| {
+            if self.same {
+                return extent.checked_mul(self.strides[axis]);
+            }
+            let moved = extent.checked_sub(1)?.checked_mul(self.strides[axis])?;
+            let covered = (self.kernel[axis] - 1).checked_mul(self.dilations[axis])?.checked_add(1)?;
+            let whole = moved.checked_add(covered)?.checked_sub(self.pad[2 * axis])?.checked_sub(self.pad[2 * axis + 1])?;
+            Some(whole).filter(|&e| e > 0)
+        };
+        let extents: Option<Vec<usize>> = input.iter().enumerate().map(axis).collect();
+        extents.ok_or_else(|| "the padding leaves nothing".to_owned())
     }
 
     fn out_axis(&self, axis: usize, extent: usize) -> Result<usize, String> {

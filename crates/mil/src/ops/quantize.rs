@@ -8,14 +8,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
     Operation::new("const", &[parameter("val", Kind::Literal)], value),
     Operation::new("cast", &[tensor("x"), parameter("dtype", Kind::Text)], cast),
     Operation::new(
-        "constexpr_affine_dequantize",
-        &[constant("quantized_data"), constant("scale"), constant("zero_point"), int("axis")],
-        affine,
-    )
-    .since(Opset::Ios16),
-    Operation::new(
         "dequantize",
-        &[tensor("input"), tensor("scale"), tensor("zero_point").optional(), int("axis").optional()],
+        &[tensor("input"), constant("scale"), constant("zero_point").optional(), int("axis").optional()],
         dequantize,
     )
     .since(Opset::Ios17),
@@ -23,8 +17,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "quantize",
         &[
             tensor("input"),
-            tensor("scale"),
-            tensor("zero_point").optional(),
+            constant("scale"),
+            constant("zero_point").optional(),
             int("axis").optional(),
             parameter("output_dtype", Kind::Text),
         ],
@@ -57,7 +51,7 @@ fn cast(call: &Call<'_>) -> Inferred {
 const BYTES: &[DType] = &[DType::Int8, DType::Uint8];
 
 /// A scale for the whole tensor, or one an index along `axis`; so is the zero point, of type `zero`.
-fn scales(call: &Call<'_>, data: &Type, zero: &[DType]) -> Result<(), String> {
+pub(super) fn scales(call: &Call<'_>, data: &Type, zero: &[DType]) -> Result<(), String> {
     let along = call.int("axis").map(|a| axis("axis", a, data.shape.len())).transpose()?;
     for name in ["scale", "zero_point"] {
         let Some(ty) = call.value(name).map(|v| v.ty) else { continue };
@@ -101,14 +95,4 @@ fn dequantize(call: &Call<'_>) -> Inferred {
     }
     scales(call, input, &[input.dtype])?;
     Ok(vec![Type { dtype: call.ty("scale")?.dtype, shape: input.shape.clone() }])
-}
-
-/// `scale (quantized_data - zero_point)`, folded when the program is compiled.
-fn affine(call: &Call<'_>) -> Inferred {
-    let data = call.ty("quantized_data")?;
-    if !BYTES.contains(&data.dtype) {
-        return Err(format!("`quantized_data` must be int8 or uint8; it is {data}"));
-    }
-    scales(call, data, &[data.dtype, DType::Fp32])?;
-    Ok(vec![Type { dtype: call.ty("scale")?.dtype, shape: data.shape.clone() }])
 }

@@ -1,6 +1,7 @@
 //! Reductions along axes.
 
 use super::shape::{axes_of, axis_of};
+use super::sort::index_type;
 use super::{Call, Fallback, Inferred, Operation, Parameter, flag, int, ints, tensor, text};
 use crate::{DType, Type};
 
@@ -46,10 +47,6 @@ fn reduce(call: &Call<'_>) -> Inferred {
 fn place(call: &Call<'_>) -> Inferred {
     let x = call.ty("x")?;
     let axis = axis_of(call, "axis", x.shape.len())?;
-    let dtype = match call.text("output_dtype") {
-        "int32" => DType::Int32,
-        "uint16" => DType::Uint16,
-        other => return Err(format!("`output_dtype` is int32 or uint16; found `{}`", super::shortened(other))),
-    };
+    let dtype = index_type(call, "output_dtype")?;
     Ok(vec![Type { dtype, shape: without(&x.shape, &[axis], call.flag("keep_dims")) }])
 }

@@ -2,12 +2,13 @@
 
 use super::{Call, Fallback, Inferred, Kind, Operation, flag, int, ints, parameter, tensor};
 use crate::Type;
+use crate::check::RANK;
 
 pub(super) const OPERATIONS: &[Operation] = &[
     Operation::new("concat", &[parameter("values", Kind::Tensors), int("axis"), flag("interleave", false)], concat),
     Operation::new("expand_dims", &[tensor("x"), ints("axes")], expand_dims),
+    Operation::new("flatten2d", &[tensor("x"), int("axis").or(Fallback::Int(1))], flatten),
     Operation::new("reshape", &[tensor("x"), ints("shape")], reshape),
-    Operation::new("slice_by_size", &[tensor("x"), ints("begin"), ints("size")], slice_by_size),
     Operation::new("squeeze", &[tensor("x"), ints("axes").optional()], squeeze),
     Operation::new(
         "split",
@@ -33,7 +34,7 @@ pub(super) fn axis_of(call: &Call<'_>, name: &str, rank: usize) -> Result<usize,
 /// The axes given for `name`, each once.
 pub(super) fn axes_of(call: &Call<'_>, name: &str, rank: usize) -> Result<Vec<usize>, String> {
     let given = call.ints(name).unwrap_or_default();
-    if given.len() > rank {
+    if given.len() > rank || rank > RANK {
         return Err(format!("`{name}` holds {} axes: the rank is {rank}", given.len()));
     }
     let axes: Vec<usize> = given.iter().map(|&a| axis(name, a, rank)).collect::<Result<_, _>>()?;
@@ -90,23 +91,6 @@ fn transpose(call: &Call<'_>) -> Inferred {
     Ok(vec![Type { dtype: x.dtype, shape: perm.iter().map(|&a| x.shape[a]).collect() }])
 }
 
-/// Size -1 stands for the rest of the axis.
-fn slice_by_size(call: &Call<'_>) -> Inferred {
-    let x = call.ty("x")?;
-    let (begin, size) = (call.ints("begin").unwrap_or_default(), call.ints("size").unwrap_or_default());
-    if begin.len() != x.shape.len() || size.len() != x.shape.len() {
-        return Err(format!("`begin` holds {} and `size` {} numbers; `x` is {x}", begin.len(), size.len()));
-    }
-    let extent = |axis: usize| {
-        let (from, take, extent) = (begin[axis], size[axis], x.shape[axis]);
-        let rest = usize::try_from(from).ok().and_then(|from| extent.checked_sub(from));
-        let taken = if take == -1 { rest } else { usize::try_from(take).ok().filter(|&t| rest.is_some_and(|rest| t <= rest)) };
-        taken.filter(|&t| t > 0).ok_or_else(|| format!("axis {axis} of {x} has no {take} elements from {from} on"))
-    };
-    let shape = (0..x.shape.len()).map(extent).collect::<Result<_, _>>()?;
-    Ok(vec![Type { dtype: x.dtype, shape }])
-}
-
 /// The values of a tuple, all of one element type and rank.
 fn alike<'a>(call: &Call<'a>) -> Result<Vec<&'a Type>, String> {
     let types: Vec<&Type> = call.values("values").iter().map(|v| v.ty).collect();
@@ -143,6 +127,17 @@ fn stack(call: &Call<'_>) -> Inferred {
     let mut shape = first.shape.clone();
     shape.insert(axis, types.len());
     Ok(vec![Type { dtype: first.dtype, shape }])
+}
+
+/// The axes before `axis` as one, the others as one.
+fn flatten(call: &Call<'_>) -> Inferred {
+    let x = call.ty("x")?;
+    let axis = axis_of(call, "axis", x.shape.len() + 1)?;
+    let (rows, columns) = x.shape.split_at(axis);
+    match (count(rows), count(columns)) {
+        (Some(rows), Some(columns)) => Ok(vec![Type::new(x.dtype, &[rows, columns])]),
+        _ => Err(format!("{x} has too many elements")),
+    }
 }
 
 /// Axes count in the result.
