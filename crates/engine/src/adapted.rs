@@ -1,6 +1,9 @@
 //! Low-rank adapters in the walk: `y = W x + s B A x`, with `W` untouched and no gradient formed for it.
 //!
-//! With `t = x A^T`, `[n, r]`: `y += s t B^T`, `dB += s dy^T t`, `dt = s dy B`, `dA += dt^T x`, `dx += dt A`.
+//! In the merged form the product with `W + s B A` is the walk's own, and the gradient of a matrix is formed in a scratch and
+//! projected: `dA = s B^T dW`, `dB = s dW A^T`.
+//!
+//! In the split form, with `t = x A^T`, `[n, r]`: `y += s t B^T`, `dB += s dy^T t`, `dt = s dy B`, `dA += dt^T x`, `dx += dt A`.
 //! Legend: n tokens, r rank.
 
 use std::ops::Range;
@@ -8,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 
 use kernels::Cpu;
 use kernels::gemm::MatRef;
-use model::{AdapterSpec, Half, Layout, ModelSpec, Part, TensorId};
+use model::{AdapterForm, AdapterSpec, Half, Layout, ModelSpec, Part, TensorId, TensorInfo};
 
 use crate::blocks::{NormAt, Projection};
 use crate::params::Place;
@@ -31,7 +34,7 @@ pub struct AdapterPlan {
     layout: Layout,
     /// Of each block, of each projection.
     pairs: Vec<[Vec<Pair>; 4]>,
-    /// `[n, r]`
+    /// `[n, r]`; in the merged form the gradient of the largest matrix
     scratch: Mutex<Vec<f32>>,
 }
 
@@ -39,8 +42,12 @@ impl AdapterPlan {
     /// The plan of `adapter` on a model of `spec`, for batches of up to `n` tokens.
     pub fn new(spec: &ModelSpec, adapter: &AdapterSpec, n: usize) -> AdapterPlan {
         let layout = Layout::of_adapter(spec, adapter);
-        let pairs = (0..spec.layers).map(|l| pairs_of(spec, &layout, l)).collect();
-        AdapterPlan { spec: adapter.clone(), layout, pairs, scratch: Mutex::new(vec![0.0; n * adapter.rank]) }
+        let pairs: Vec<[Vec<Pair>; 4]> = (0..spec.layers).map(|l| pairs_of(spec, &layout, l)).collect();
+        let scratch = match adapter.form {
+            AdapterForm::Split => n * adapter.rank,
+            AdapterForm::Merged => pairs.iter().flatten().flatten().map(|p| p.out * p.inner).max().unwrap_or(0),
+        };
+        AdapterPlan { spec: adapter.clone(), layout, pairs, scratch: Mutex::new(vec![0.0; scratch]) }
     }
 
     /// What is adapted, and how.
@@ -67,6 +74,9 @@ impl AdapterPlan {
 
     /// `y += s (x A^T) B^T` for every adapter of the projection.
     pub(crate) fn add(&self, cpu: &Cpu, values: &[f32], (l, which): (usize, Projection), x: &[f32], y: &mut [f32], width: usize) {
+        if self.spec.form == AdapterForm::Merged {
+            return;
+        }
         self.each(l, which, |pair, scratch| {
             let (n, r) = (x.len() / pair.inner, self.spec.rank);
             let t = &mut scratch[..n * r];
@@ -88,6 +98,9 @@ impl AdapterPlan {
         width: usize,
         dx: &mut [f32],
     ) {
+        if self.spec.form == AdapterForm::Merged {
+            return;
+        }
         self.each(l, which, |pair, scratch| {
             let (n, r) = (dy.len() / width, self.spec.rank);
             let dt = self.through_b(cpu, values, pair, dy, width, scratch);
@@ -106,6 +119,9 @@ impl AdapterPlan {
         x: &[f32],
         (grad, accumulate): (&mut [f32], bool),
     ) {
+        if self.spec.form == AdapterForm::Merged {
+            return self.projected_gradient(cpu, values, (l, which), (dy, width), x, (grad, accumulate));
+        }
         self.each(l, which, |pair, scratch| {
             let (n, r) = (dy.len() / width, self.spec.rank);
             let x = MatRef::new(x, n, pair.inner);
@@ -117,6 +133,48 @@ impl AdapterPlan {
             let dt = self.through_b(cpu, values, pair, dy, width, scratch);
             cpu.gemm(&mut grad[pair.a.clone()], pair.inner, MatRef::new(dt, n, r).t(), x, accumulate); // [r, n] x [n, in]
         });
+    }
+
+    fn projected_gradient(
+        &self,
+        cpu: &Cpu,
+        values: &[f32],
+        (l, which): (usize, Projection),
+        (dy, width): (&[f32], usize),
+        x: &[f32],
+        (grad, accumulate): (&mut [f32], bool),
+    ) {
+        self.each(l, which, |pair, scratch| {
+            let (n, r) = (dy.len() / width, self.spec.rank);
+            let dw = &mut scratch[..pair.out * pair.inner];
+            let columns = MatRef::strided(&dy[pair.first..], n, pair.out, width);
+            cpu.gemm(dw, pair.inner, columns.t(), MatRef::new(x, n, pair.inner), false); // [out, n] x [n, in]
+            scale(dw, self.spec.scale());
+            let dw = MatRef::new(dw, pair.out, pair.inner);
+            let a = MatRef::new(&values[pair.a.clone()], r, pair.inner);
+            let b = MatRef::new(&values[pair.b.clone()], pair.out, r);
+            cpu.gemm(&mut grad[pair.b.clone()], r, dw, a.t(), accumulate); // [out, in] x [in, r]
+            cpu.gemm(&mut grad[pair.a.clone()], pair.inner, b.t(), dw, accumulate); // [r, out] x [out, in]
+        });
+    }
+
+    /// Rows `rows` of the weight `of` of the model with the adapter `values` multiplied out: `W + s B A`, or the gain that is
+    /// trained instead of the model's.  `base` the whole weight, `out` its `rows`.
+    pub fn merge(&self, of: &TensorInfo, base: &[f32], values: &[f32], rows: Range<usize>, out: &mut [f32]) {
+        let cols = of.shape[1];
+        out.copy_from_slice(&base[rows.start * cols..rows.end * cols]);
+        if let Some(own) = self.layout.get(of.id) {
+            out.copy_from_slice(&values[own.range.clone()][rows.start * cols..rows.end * cols]);
+        }
+        let TensorId::Layer(l, part) = of.id else { return };
+        let half = |half| self.layout.get(TensorId::Adapter(l, part, half)).map(|t| &values[t.range.clone()]);
+        let (Some(a), Some(b), rank) = (half(Half::A), half(Half::B), self.spec.rank) else { return };
+        for (row, out) in rows.zip(out.chunks_exact_mut(cols)) {
+            for (b, a) in b[row * rank..(row + 1) * rank].iter().zip(a.chunks_exact(cols)) {
+                let factor = self.spec.scale() * b;
+                out.iter_mut().zip(a).for_each(|(o, a)| *o += factor * a);
+            }
+        }
     }
 
     /// `dt = s dy B`, `[n, r]`.

@@ -5,6 +5,7 @@
 //! that takes them all. The reading order is [`blocks`], [`Walk`], then `forward`, then `backward`.
 
 mod adapted;
+mod adapting;
 mod backward;
 mod batch;
 pub mod blocks;
@@ -20,6 +21,7 @@ mod walk;
 mod weights;
 
 pub use adapted::AdapterPlan;
+pub use adapting::{Adapting, init_adapter};
 pub use batch::{Batch, IGNORE, LossSum};
 pub use decode::{DecodeWeights, Decoder};
 pub use engine::{DeviceReport, Engine, Ready};

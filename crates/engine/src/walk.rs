@@ -241,6 +241,11 @@ impl<'a, B: Blocks> Walk<'a, B> {
         &self.at.layout
     }
 
+    /// Order of the weights that gradients are given for: the model's, or its adapter's.
+    pub fn trained(&self) -> &Layout {
+        self.at.trained()
+    }
+
     /// Loss of a batch.
     ///
     /// # Errors
@@ -293,7 +298,7 @@ impl<'a, B: Blocks> Walk<'a, B> {
     ) -> Result<Option<LossSum>, EngineError> {
         let (at, blocks, params) = (&self.at, &mut self.blocks, params.into());
         at.check(params, batch)?;
-        let trained = at.adapter.as_ref().map_or(&at.layout, |a| a.layout()).len();
+        let trained = at.trained().len();
         if grad.len() != trained || !at.options.gradient {
             let expected = if at.options.gradient { trained } else { 0 };
             return Err(EngineError::Length { what: "gradient", found: grad.len(), expected });
@@ -366,6 +371,10 @@ impl Gradient<'_> {
 }
 
 impl Context<'_> {
+    fn trained(&self) -> &Layout {
+        self.adapter.as_ref().map_or(&self.layout, |a| a.layout())
+    }
+
     fn check(&self, params: Params<'_>, batch: &Batch<'_>) -> Result<(), EngineError> {
         let length =
             |what, found, expected| if found == expected { Ok(()) } else { Err(EngineError::Length { what, found, expected }) };

@@ -1,9 +1,11 @@
 //! Low-rank adapters beside the weights, against the same adapters merged into them.
 #![allow(clippy::unwrap_used)]
 
-use engine::{Batch, CpuEngine, Options, Params, Shape};
+use std::sync::Arc;
+
+use engine::{Adapting, Batch, CpuEngine, Engine, Options, Params, Ready, Shape};
 use kernels::Cpu;
-use model::{AdapterSpec, AdapterTarget, Family, Half, Layout, ModelSpec, Part, Rope, RopeScaling, TensorId};
+use model::{AdapterForm, AdapterSpec, AdapterTarget, Family, Half, Layout, ModelSpec, Part, Rope, RopeScaling, TensorId};
 
 const SHAPE: Shape = Shape { rows: 2, seq: 8 };
 
@@ -31,7 +33,7 @@ fn spec() -> ModelSpec {
 }
 
 fn adapter(targets: &[AdapterTarget], norms: bool) -> AdapterSpec {
-    AdapterSpec { rank: 3, alpha: 6.0, rank_stabilized: false, targets: targets.to_vec(), norms }
+    AdapterSpec { rank: 3, alpha: 6.0, rank_stabilized: false, targets: targets.to_vec(), norms, form: AdapterForm::Split }
 }
 
 /// Values between -a and a that follow no pattern.
@@ -140,6 +142,41 @@ fn projected(case: &Case, dw: &[f32], l: usize, part: Part, half: Half) -> Vec<f
             .map(|k| (0..inner).map(|i| s * at(k / rank, i) * case.adapter[a.range.start + k % rank * inner + i]).sum())
             .collect(),
     }
+}
+
+#[test]
+fn the_merged_form_has_the_loss_and_the_gradient_of_the_split_one() {
+    let cpu = Cpu::new(2);
+    let (inputs, targets) = tokens();
+    let batch = Batch { rows: 2, seq: 8, inputs: &inputs, targets: &targets, starts: None };
+    let case = Case::new(&AdapterTarget::ALL, true);
+    let mut results = Vec::new();
+    for form in [AdapterForm::Split, AdapterForm::Merged] {
+        let walk = CpuEngine::new(&cpu, &case.spec, SHAPE, Options::TRAINING);
+        let mut engine = Adapting::new(walk, Arc::new(case.base.clone()), &AdapterSpec { form, ..case.plan.clone() });
+        let mut grad = vec![0.0; case.adapter.len()];
+        assert_eq!(engine.refresh(&case.adapter), Ready::Now);
+        let loss = engine.loss_and_grad_unless(&case.adapter, &batch, &mut grad, false, &mut || false).unwrap().unwrap();
+        assert!((loss.mean() - engine.evaluate(&case.adapter, &batch).unwrap().mean()).abs() < 1e-6);
+        results.push((loss.mean(), grad));
+    }
+    assert!((results[0].0 - results[1].0).abs() < 1e-5);
+    for t in Layout::of_adapter(&case.spec, &case.plan).tensors() {
+        close(&results[0].1[t.range.clone()], &results[1].1[t.range.clone()], &format!("{:?}", t.id));
+    }
+}
+
+#[test]
+fn a_new_adapter_changes_nothing() {
+    let (spec, plan) = (spec(), adapter(&AdapterTarget::ALL, true));
+    let (layout, own) = (Layout::of(&spec), Layout::of_adapter(&spec, &plan));
+    let base = values(layout.len(), 0.2, 1);
+    let new = engine::init_adapter(&own, (&layout, &base), 5);
+    assert_eq!(merged(&spec, &plan, &base, &new), base);
+    assert_ne!(new, engine::init_adapter(&own, (&layout, &base), 6));
+    let a = own.get(TensorId::Adapter(1, Part::Down, Half::A)).unwrap();
+    let bound = 1.0 / 40f32.sqrt();
+    assert!(new[a.range.clone()].iter().all(|v| v.abs() <= bound) && new[a.range.clone()].iter().any(|v| v.abs() > bound / 2.0));
 }
 
 #[test]

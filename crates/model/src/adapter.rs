@@ -30,6 +30,19 @@ pub struct AdapterSpec {
     pub targets: Vec<AdapterTarget>,
     /// Whether the gains of norms are trained too.
     pub norms: bool,
+    /// How it is applied.
+    pub form: AdapterForm,
+}
+
+/// How an adapter is applied while it is trained.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AdapterForm {
+    /// Beside the weights, which are only read: `y = W x + s B (A x)`.
+    #[default]
+    Split,
+    /// Multiplied out into a copy of the weights at each step: `y = (W + s B A) x`.
+    Merged,
 }
 
 /// A matrix that can have an adapter.
@@ -133,8 +146,14 @@ mod tests {
 
     #[test]
     fn the_scale_is_alpha_over_the_rank_or_its_root() {
-        let mut spec =
-            AdapterSpec { rank: 16, alpha: 8.0, rank_stabilized: false, targets: vec![AdapterTarget::QProj], norms: false };
+        let mut spec = AdapterSpec {
+            rank: 16,
+            alpha: 8.0,
+            rank_stabilized: false,
+            targets: vec![AdapterTarget::QProj],
+            norms: false,
+            form: AdapterForm::Split,
+        };
         assert_eq!(spec.scale(), 0.5);
         spec.rank_stabilized = true;
         assert_eq!(spec.scale(), 2.0);

@@ -10,7 +10,7 @@ mod presets;
 mod rope;
 mod spec;
 
-pub use adapter::{AdapterSpec, AdapterTarget, Half};
+pub use adapter::{AdapterForm, AdapterSpec, AdapterTarget, Half};
 pub use cost::{Flops, MemoryModel, flops_per_token};
 pub use layout::{Layout, Part, Role, TensorId, TensorInfo};
 pub use presets::{LADDER, Preset, preset, presets};

@@ -1,0 +1,81 @@
+//! [`Adapting`]: losses and gradients of an adapter on a base that does not change.
+
+use std::sync::Arc;
+
+use model::{AdapterForm, AdapterSpec, Half, Layout, TensorId};
+
+use crate::blocks::{Blocks, OnCpu};
+use crate::{Batch, Engine, EngineError, LossSum, Params, Ready, Walk};
+
+/// A walk whose trained weights are those of an adapter.
+pub struct Adapting<'a, B> {
+    walk: Walk<'a, B>,
+    base: Arc<Vec<f32>>,
+    /// The base with the adapter multiplied out, in the merged form.
+    merged: Option<Vec<f32>>,
+}
+
+impl<'a, B: Blocks> Adapting<'a, B> {
+    /// The adapter `adapter` on `walk`, whose weights are `base`, in the order of its layout.
+    pub fn new(walk: Walk<'a, B>, base: Arc<Vec<f32>>, adapter: &AdapterSpec) -> Adapting<'a, B> {
+        let merged = (adapter.form == AdapterForm::Merged).then(|| base.to_vec());
+        Adapting { walk: walk.adapted(adapter), base, merged }
+    }
+}
+
+impl Engine for Adapting<'_, OnCpu> {
+    fn layout(&self) -> &Layout {
+        self.walk.trained()
+    }
+
+    fn refresh(&mut self, params: &[f32]) -> Ready {
+        if let (Some(merged), Some(plan)) = (&mut self.merged, &self.walk.context().adapter) {
+            for t in self.walk.layout().tensors() {
+                plan.merge(t, &self.base[t.range.clone()], params, 0..t.shape[0], &mut merged[t.range.clone()]);
+            }
+        }
+        Ready::Now
+    }
+
+    fn evaluate(&mut self, params: &[f32], batch: &Batch<'_>) -> Result<LossSum, EngineError> {
+        self.refresh(params);
+        let base = self.merged.as_ref().unwrap_or(&self.base);
+        self.walk.loss(Params { base, adapter: params }, batch)
+    }
+
+    fn loss_and_grad_unless(
+        &mut self,
+        params: &[f32],
+        batch: &Batch<'_>,
+        grad: &mut [f32],
+        accumulate: bool,
+        stop: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<LossSum>, EngineError> {
+        let base = self.merged.as_ref().unwrap_or(&self.base);
+        self.walk.loss_and_grad_unless(Params { base, adapter: params }, batch, grad, accumulate, stop)
+    }
+
+    fn token_losses(&self) -> &[f32] {
+        self.walk.token_losses()
+    }
+}
+
+/// Weights of an adapter before the first step: `A` uniform in `±1/sqrt(in)`, `B` zero, gains those of the base. A function of
+/// the seed and the place in the array alone.
+pub fn init_adapter(layout: &Layout, base: (&Layout, &[f32]), seed: u64) -> Vec<f32> {
+    const PURPOSE: u64 = u64::from_be_bytes(*b"lora\0\0\0\0");
+    let mut values = vec![0.0; layout.len()];
+    let noise = kernels::noise::Philox::new(seed, PURPOSE);
+    for t in layout.tensors() {
+        let own = &mut values[t.range.clone()];
+        match t.id {
+            TensorId::Adapter(_, _, Half::A) => {
+                let bound = 1.0 / (t.shape[1] as f32).sqrt();
+                noise.fill_uniform(own, t.range.start as u64, -bound, bound);
+            }
+            TensorId::Adapter(..) => {}
+            id => own.copy_from_slice(&base.1[base.0.range(id)]),
+        }
+    }
+    values
+}
