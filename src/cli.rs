@@ -94,12 +94,10 @@ pub enum Verb {
 }
 
 /// Flags of this product that this version does not have, and what there is instead.
-const LATER: [(&str, &str); 5] = [
-    ("--lora", "adapters are not in this version; without the flag all weights are trained"),
+const LATER: [(&str, &str); 3] = [
     ("--pipeline", "this version trains on `--device cpu` only, which has no pipelines"),
     ("--mezo", "this version has `--method backprop` only"),
     ("--ane", "this version has `--device cpu` only"),
-    ("--no-lora", "adapters are not in this version"),
 ];
 
 /// The command line of this process.

@@ -21,8 +21,8 @@ pub use model::{ModelChoice, free_run_folder, nearest};
 pub use resolve::{Resolved, Sources};
 pub use settings::{SETTINGS, Setting, setting};
 pub use values::{
-    DataOrder, Device, Every, IsaChoice, Method, OptimizerKind, Packing, Schedule, TokenWidth, Warmup, duration, integer, real,
-    size,
+    DataOrder, Device, Every, IsaChoice, LoraForm, Method, OptimizerKind, Packing, Schedule, TokenWidth, Warmup, duration,
+    integer, real, size,
 };
 
 /// Vocabulary of a tokenizer that is trained on the data when `--vocab-size` is not given.
@@ -82,6 +82,20 @@ pub struct TrainConfig {
     pub momentum: f32,
     /// Gradient estimator.
     pub method: Method,
+    /// Train an adapter instead of the weights.
+    pub lora: bool,
+    /// Its rank.
+    pub lora_rank: usize,
+    /// Numerator of its scale.
+    pub lora_alpha: f32,
+    /// Matrices that have one, as they were named.
+    pub lora_targets: String,
+    /// How it is applied.
+    pub lora_form: LoraForm,
+    /// Scale by the root of the rank.
+    pub lora_rslora: bool,
+    /// Train the gains of norms too.
+    pub lora_norms: bool,
     /// Where the arithmetic runs.
     pub device: Device,
     /// Classify over the ids that occur only.
@@ -147,6 +161,13 @@ impl Default for TrainConfig {
             clip_norm: 1.0,
             momentum: 0.0,
             method: Method::Backprop,
+            lora: false,
+            lora_rank: 8,
+            lora_alpha: 16.0,
+            lora_targets: "all".into(),
+            lora_form: LoraForm::Split,
+            lora_rslora: false,
+            lora_norms: false,
             device: Device::Cpu,
             compact_vocab: true,
             data_order: DataOrder::Shuffled,

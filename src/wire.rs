@@ -1,12 +1,13 @@
 //! Configuration -> trainer: which data, which model, and the parts joined.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
 use data::{Dataset, DatasetOptions, Loader, LoaderOptions, VocabMap};
-use engine::{CpuEngine, Options, Shape};
+use engine::{Adapting, CpuEngine, Engine, Options, Shape};
 use formats::{Assumed, Format, SpecialIds, blzt, hf};
 use kernels::{Cpu, Isa};
 use model::{Layout, ModelSpec, TensorId};
@@ -21,6 +22,10 @@ use crate::exit::{self, Exit};
 use crate::model_file::{self, own_tokenizer};
 use crate::out::Out;
 use crate::tokenizer_file;
+
+mod adapter;
+
+pub use adapter::Adapter;
 
 /// Ids of the tokenizer that is trained on text when none is given.
 const PRESET_VOCAB: usize = config::TRAINED_VOCAB;
@@ -39,6 +44,23 @@ pub struct Wired {
     pub data: Arc<Dataset>,
     /// Special ids of exports, in the full vocabulary.
     pub special: SpecialIds,
+    /// What is trained instead of the weights.
+    pub adapter: Option<Adapter>,
+}
+
+impl Wired {
+    /// Order of the weights that are trained.
+    pub fn trained(&self) -> Layout {
+        self.adapter.as_ref().map_or_else(|| Layout::of(&self.spec), |a| a.plan.layout().clone())
+    }
+
+    /// The weights of the model: those that are trained, or those of base and adapter together.
+    pub fn weights<'w>(&self, params: &'w [f32]) -> Cow<'w, [f32]> {
+        match &self.adapter {
+            Some(adapter) => adapter.multiplied_out(&Layout::of(&self.spec), params).into(),
+            None => params.into(),
+        }
+    }
 }
 
 /// Opens the data and settles the model of a run. `map` is that of the run that is continued.
@@ -81,7 +103,18 @@ pub fn open(resolved: &mut Resolved, cpu: &Cpu, map: Option<VocabMap>, out: Out)
     // data that no window fits into ends here, before anything is built for it
     loader(&resolved.config, &data)?;
     let spec = full.with_vocab(data.vocab().len());
-    Ok(Wired { special: special_ids(base.as_ref(), &data), name, full, spec, base, data })
+    let special = special_ids(base.as_ref(), &data);
+    let mut wired = Wired { special, name, full, spec, base, data, adapter: None };
+    if resolved.config.lora {
+        let Some(base) = &wired.base else {
+            let why =
+                "--lora adapts a model that is there: name a folder, GGUF or checkpoint; a preset begins with random weights";
+            return Err(exit::usage(why));
+        };
+        let weights = load_base(base, &wired, &Layout::of(&wired.spec))?;
+        wired.adapter = Some(Adapter::new(&resolved.config, &wired.spec, weights));
+    }
+    Ok(wired)
 }
 
 /// The model at `path`, with what its file does not say.
@@ -254,6 +287,9 @@ pub fn schedule(config: &TrainConfig) -> Schedule {
 /// # Errors
 /// Those of the base's files.
 pub fn initial_params(wired: &Wired, layout: &Layout, seed: u64) -> anyhow::Result<Vec<f32>> {
+    if let Some(adapter) = &wired.adapter {
+        return Ok(engine::init_adapter(layout, (&Layout::of(&wired.spec), &adapter.base), seed));
+    }
     match &wired.base {
         Some(base) => load_base(base, wired, layout),
         None => Ok(engine::init(&wired.spec, layout, seed)),
@@ -265,9 +301,9 @@ pub fn initial_params(wired: &Wired, layout: &Layout, seed: u64) -> anyhow::Resu
 /// # Errors
 /// Those of the base's file.
 fn optimizer_of(config: &TrainConfig, wired: &Wired, layout: &Layout, out: Out) -> anyhow::Result<Optimizer> {
-    let idle = idle_rows(wired, layout);
+    let idle = if wired.adapter.is_some() { Vec::new() } else { idle_rows(wired, layout) };
     let mut made = Optimizer::sparing(optimizer(config), layout, config.weight_decay, &idle);
-    let base = wired.base.as_ref().filter(|base| base.format() == Format::Blzt);
+    let base = wired.base.as_ref().filter(|base| base.format() == Format::Blzt && wired.adapter.is_none());
     let Some(base) = base.filter(|_| config.optimizer == OptimizerKind::Adamw) else { return Ok(made) };
     let Some(moments) = blzt::moments(base.path())? else { return Ok(made) };
     out.say(format!("going on with the moments of AdamW in {}, after {} updates", base.path().display(), moments.t));
@@ -309,17 +345,26 @@ fn idle_rows(wired: &Wired, layout: &Layout) -> Vec<Range<usize>> {
     idle
 }
 
+/// Where a step runs.
+fn engine<'a>(config: &TrainConfig, wired: &Wired, cpu: &'a Cpu) -> Box<dyn Engine + 'a> {
+    let (shape, options) = engine_shape(config);
+    let walk = CpuEngine::new(cpu, &wired.spec, shape, options);
+    match &wired.adapter {
+        Some(adapter) => Box::new(Adapting::new(walk, adapter.base.clone(), &adapter.spec)),
+        None => Box::new(walk),
+    }
+}
+
 /// Everything joined.
 ///
 /// # Errors
 /// Those of the data and of the base's files.
 pub fn parts<'a>(config: &TrainConfig, wired: &Wired, cpu: &'a Cpu, out: Out) -> anyhow::Result<Parts<'a>> {
-    let layout = Layout::of(&wired.spec);
-    let (shape, options) = engine_shape(config);
+    let layout = wired.trained();
     let loader = loader(config, &wired.data)?;
     Ok(Parts {
         cpu,
-        engine: Box::new(CpuEngine::new(cpu, &wired.spec, shape, options)),
+        engine: engine(config, wired, cpu),
         loader,
         optimizer: optimizer_of(config, wired, &layout, out)?,
         schedule: schedule(config),
@@ -340,8 +385,15 @@ pub fn planned_bytes(config: &TrainConfig, spec: &ModelSpec, cpu: &Cpu) -> u64 {
     let (shape, options) = engine_shape(config);
     let layout = Layout::of(spec);
     let sizes = engine::Sizes::of(spec, shape, options, cpu.pool().threads());
-    let optimizer = optimizer(config).bytes(&layout);
-    (2 * 4 * layout.len() + optimizer + sizes.bytes() + Cpu::PACK_BYTES_MAX) as u64
+    let floats = if config.lora {
+        // the base and, where it is multiplied out, a copy; the adapter and its gradient
+        let trained = Layout::of_adapter(spec, &adapter::adapter_spec(config));
+        let copies = if config.lora_form == config::LoraForm::Merged { 2 } else { 1 };
+        copies * layout.len() + 2 * trained.len() + optimizer(config).bytes(&trained) / 4
+    } else {
+        2 * layout.len() + optimizer(config).bytes(&layout) / 4
+    };
+    (4 * floats + sizes.bytes() + Cpu::PACK_BYTES_MAX) as u64
 }
 
 /// Refuses a run that cannot fit, and names the cheapest fixes with what they would need.

@@ -101,13 +101,13 @@ fn session(
     let layout = Layout::of(&wired.spec);
     let probe = trainer.probe(PROBE);
     let text = resolved.to_toml();
-    let files = Files { wired, cpu, layout: layout.clone(), config: text, seq_len: config.seq_len, probe };
+    let files = Files { wired, cpu, layout, config: text, seq_len: config.seq_len, probe };
     let step = restore(&mut trainer, &folder, &files, resolved, out)?;
     if step > 0 && trainer.budget().next(std::time::Duration::ZERO).is_none() {
         out.say("the budget of this run is used: a larger one (--steps, --tokens, --max-time) trains on");
     }
     let shown = Shown { steps: config.steps, tokens: config.tokens, time: config.max_time };
-    let initial = Box::new(move || wire::initial_params(wired, &layout, config.seed));
+    let initial = Box::new(move || wire::initial_params(wired, &wired.trained(), config.seed));
     let run_dir = folder.path.to_string_lossy().into_owned();
     introduce(resolved, wired, &run_dir, predicted, out);
     let mut host = RunHost::new(folder, files, step, (config.keep, config.seed), shown, out, initial)?;

@@ -131,6 +131,13 @@ pub fn from_pretrained() -> Vec<Given> {
     from_config(&config, &["learning-rate", "batch-size"], Origin::Default("a pretrained model".to_owned()))
 }
 
+/// Built-in defaults for an adapter: the classifier is frozen, so every id it knows counts; adapters bear larger steps than
+/// weights, and nothing pulls them to zero.
+pub fn from_adapter() -> Vec<Given> {
+    let config = TrainConfig { compact_vocab: false, learning_rate: 1e-3, weight_decay: 0.0, ..TrainConfig::default() };
+    from_config(&config, &["compact-vocab", "learning-rate", "weight-decay"], Origin::Default("an adapter".to_owned()))
+}
+
 fn from_config(config: &TrainConfig, keys: &[&str], origin: Origin) -> Vec<Given> {
     let chosen = SETTINGS.iter().filter(|s| keys.contains(&s.key));
     chosen.map(|s| Given { key: s.key, text: plain((s.get)(config)), origin: origin.clone() }).collect()

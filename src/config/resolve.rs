@@ -120,6 +120,9 @@ impl Resolved {
         }
         let (second, _) = apply(stack)?;
         stack.extend(layers::from_optimizer(second.optimizer));
+        if second.lora {
+            stack.extend(layers::from_adapter());
+        }
         match &model {
             ModelChoice::Preset(preset) => stack.extend(layers::from_preset(preset)),
             ModelChoice::Path(_) => stack.extend(layers::from_pretrained()),

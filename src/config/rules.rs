@@ -48,10 +48,21 @@ const RULES: &[Rule] = &[
         message: "--data-order sequential reads window k at token k x seq-len, which --packing documents does not cut: leave one out",
     },
     Rule {
+        broken: |r| !r.config.lora && LORA.iter().any(|key| r.is_typed(key)),
+        message: "--lora-... say how an adapter is trained: add --lora",
+    },
+    Rule {
+        broken: |r| r.config.lora && r.config.model_config.is_some(),
+        message: "--lora adapts a model that is there, and --model-config begins a new one: name a model, or leave --lora out",
+    },
+    Rule {
         broken: |r| step_tokens(&r.config).is_none(),
         message: "seq-len x batch-size x accumulate is more than one step can hold (2^31 tokens)",
     },
 ];
+
+/// Settings of adapters.
+const LORA: [&str; 6] = ["lora-rank", "lora-alpha", "lora-targets", "lora-form", "lora-rslora", "lora-norms"];
 
 /// Settings that a run cannot change midway: its weights, moments or position in the data would lose their meaning.
 const FIXED: &[&str] = &[
@@ -73,6 +84,12 @@ const FIXED: &[&str] = &[
     "seq-len",
     "optimizer",
     "method",
+    "lora",
+    "lora-rank",
+    "lora-alpha",
+    "lora-targets",
+    "lora-rslora",
+    "lora-norms",
     "seed",
 ];
 

@@ -83,8 +83,17 @@ fn time(text: &str) -> Result<Option<std::time::Duration>, String> {
 const MODEL: &str = "Model and data";
 const BUDGET: &str = "Budget and shape of a step";
 const OPTIM: &str = "Optimization";
+const LORA: &str = "Adapters";
 const WATCH: &str = "Evaluation and checkpoints";
 const MACHINE: &str = "Machine";
+
+fn lora_targets(text: &str) -> Result<String, String> {
+    let wanted = "all, attention, ffn, or q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj";
+    match model::AdapterTarget::parse_list(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(word) => Err(format!("found `{word}`, expected {wanted}, between commas")),
+    }
+}
 
 /// Largest window and batch: far beyond what one machine trains on, and small enough that products do not overflow.
 const MAX_SIZE: usize = 1 << 24;
@@ -124,6 +133,13 @@ pub static SETTINGS: &[Setting] = &[
     row!(OPTIM, "momentum", momentum, "M", "Momentum of muon [default: 0.95] and sgd [default: 0]", v::below_one),
     row!(OPTIM, "clip-norm", clip_norm, "N", "Largest gradient norm; 0 does not clip [default: 1]", |t| v::single(t, 0.0, 1e30)),
     row!(OPTIM, "method", method, "NAME", "Gradient estimator [default: backprop]", v::Method::parse, v::Method::NAMES),
+    row!(LORA, "lora", lora, "", "Train a low-rank adapter; the weights of the model are frozen [default: off]", v::switch),
+    row!(LORA, "lora-rank", lora_rank, "N", "Rank of the adapter [default: 8]", |t| v::size(t, 1, 4096)),
+    row!(LORA, "lora-alpha", lora_alpha, "A", "The adapter is scaled by alpha / rank [default: 16]", |t| v::positive(t, 1e6)),
+    row!(LORA, "lora-targets", lora_targets, "NAMES", "Matrices that it adapts: all, attention, ffn, or names (q_proj,v_proj) [default: all]", lora_targets),
+    row!(LORA, "lora-form", lora_form, "FORM", "Beside the weights, or multiplied out into a copy of them [default: split]", v::LoraForm::parse, v::LoraForm::NAMES),
+    row!(LORA, "lora-rslora", lora_rslora, "", "Scale by alpha / sqrt(rank) [default: off]", v::switch),
+    row!(LORA, "lora-norms", lora_norms, "", "Train the gains of the norms too [default: off]", v::switch),
     row!(WATCH, "eval-every", eval_every, "WHEN", "Evaluate every so many steps (100) or after this time (30s); never [default: 30s]", v::every),
     row!(WATCH, "save-every", save_every, "WHEN", "Save a checkpoint likewise; the last step is always saved [default: 120s]", v::every),
     row!(WATCH, "keep", keep, "N", "Checkpoints to keep beside the best and the last [default: 2]", |t| v::size(t, 0, MAX_SIZE)),

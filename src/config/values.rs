@@ -77,6 +77,15 @@ choice! {
     }
 }
 choice! {
+    /// How an adapter is applied while it is trained.
+    LoraForm {
+        /// Beside the weights.
+        Split = "split",
+        /// Multiplied out into a copy of them.
+        Merged = "merged",
+    }
+}
+choice! {
     /// Where the arithmetic runs.
     Device {
         /// Processor cores.

@@ -6,18 +6,22 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::Context;
+use formats::adapter::Factors;
 use formats::hf::{self, WriteOptions};
 use formats::safetensors::{Container, write_f32};
 use formats::{Dtype, Fill, VocabRows};
 use kernels::Cpu;
-use model::{Layout, Part, TensorId};
+use model::{Half, Layout, Part, TensorId};
 use serde::{Deserialize, Serialize};
 use train::trainer::{Progress, Restore, Snapshot};
 
 use super::silence;
 use crate::config::RESOLVED_FILE;
 use crate::exit::{self, Exit};
-use crate::wire::Wired;
+use crate::wire::{Adapter, Wired};
+
+/// The adapter in `trainer/optimizer.safetensors`, as it lies in training.
+const ADAPTER: &str = "adapter";
 
 /// Version of `trainer/state.json`.
 const FORMAT: u32 = 1;
@@ -46,7 +50,7 @@ pub struct Files<'a> {
     pub wired: &'a Wired,
     /// Threads, for the rows of unseen ids.
     pub cpu: &'a Cpu,
-    /// Layout of the weights in training.
+    /// Layout of the weights of the model in training.
     pub layout: Layout,
     /// `config.resolved.toml`.
     pub config: String,
@@ -65,6 +69,9 @@ impl Files<'_> {
         let cost = self.write_model(dir, snapshot.params)?;
         if let Some(tokenizer) = self.wired.data.tokenizer() {
             tokenizer.save(dir)?;
+        }
+        if let Some(adapter) = &self.wired.adapter {
+            self.write_adapter(&dir.join("adapter"), adapter, snapshot.params)?;
         }
         let trainer = dir.join("trainer");
         fs::create_dir_all(&trainer).map_err(|e| Exit::new(exit::CANNOT_WRITE, format!("{}: {e}", trainer.display())))?;
@@ -97,7 +104,10 @@ impl Files<'_> {
 
     fn write_model(&self, dir: &Path, params: &[f32]) -> anyhow::Result<Option<f64>> {
         let (wired, map) = (self.wired, self.wired.data.vocab());
-        let source = formats::flat(params, &self.layout);
+        let source: Box<formats::Source<'_>> = match &wired.adapter {
+            Some(adapter) => Box::new(adapter.merged(&self.layout, params)),
+            None => Box::new(formats::flat(params, &self.layout)),
+        };
         let options = |rows| WriteOptions { dtype: Dtype::F32, special: &wired.special, rows };
         if self.is_whole() {
             hf::write(dir, &wired.full, &source, &options(None))?;
@@ -117,12 +127,43 @@ impl Files<'_> {
         Ok(cost)
     }
 
-    /// Optimizer arrays, and the weights that the export changes.
+    /// The adapter as peft reads it.
+    fn write_adapter(&self, dir: &Path, adapter: &Adapter, params: &[f32]) -> anyhow::Result<()> {
+        let own = adapter.plan.layout();
+        let values = |id| params[own.range(id)].to_vec();
+        let factors = |t: &model::TensorInfo| match t.id {
+            TensorId::Adapter(l, part, Half::A) => {
+                let (a, b) = (values(t.id), values(TensorId::Adapter(l, part, Half::B)));
+                let scale = adapter.spec.scale() * self.fold(part);
+                Some((TensorId::Layer(l, part), Factors { rank: adapter.spec.rank, a, b, scale }))
+            }
+            _ => None,
+        };
+        let written = formats::adapter::Adapter {
+            path: dir.to_owned(),
+            kind: formats::adapter::Kind::Peft,
+            base: self.wired.base.as_ref().map(|b| b.path().to_string_lossy().into_owned()),
+            targets: own.tensors().iter().filter_map(factors).collect(),
+            copies: std::collections::BTreeMap::new(),
+        };
+        formats::adapter::write_peft(dir, &written)?;
+        Ok(())
+    }
+
+    /// Factor on what `part` writes in exports that cannot say a residual scale.
+    fn fold(&self, part: Part) -> f32 {
+        if matches!(part, Part::O | Part::Down) { self.wired.spec.residual_scale } else { 1.0 }
+    }
+
+    /// Optimizer arrays, the adapter, and the weights that the export changes.
     fn write_arrays(&self, path: &Path, snapshot: &Snapshot<'_>) -> anyhow::Result<()> {
         let folded = self.folded();
         write_f32(path, |put| {
             for (name, id) in &folded {
                 put(name, &snapshot.params[self.layout.range(*id)]);
+            }
+            if self.wired.adapter.is_some() {
+                put(ADAPTER, snapshot.params);
             }
             snapshot.optimizer.visit_state(|name, values| put(name, values));
         })?;
@@ -131,7 +172,7 @@ impl Files<'_> {
 
     /// Weights that a residual scale is folded into on export, so that the file at the root does not have them bit for bit.
     fn folded(&self) -> Vec<(String, TensorId)> {
-        if self.wired.spec.residual_scale == 1.0 {
+        if self.wired.spec.residual_scale == 1.0 || self.wired.adapter.is_some() {
             return Vec::new();
         }
         let changed = |id: &TensorId| matches!(id, TensorId::Layer(_, Part::O | Part::OBias | Part::Down));
@@ -145,21 +186,29 @@ impl Files<'_> {
     /// 65 and 66 with the file.
     pub fn read(&self, dir: &Path, into: Restore<'_>) -> anyhow::Result<()> {
         let state = read_state(dir)?;
+        let path = dir.join("trainer/optimizer.safetensors");
+        let arrays = Container::open(&path)?;
+        if self.wired.adapter.is_some() {
+            arrays.read_f32(ADAPTER, into.params)?;
+        } else {
+            self.read_weights(dir, &arrays, into.params)?;
+        }
+        into.optimizer.load_state(state.progress.optimizer_t, |name, values| arrays.read_f32(name, values))?;
+        *into.progress = state.progress;
+        Ok(())
+    }
+
+    fn read_weights(&self, dir: &Path, arrays: &Container, into: &mut [f32]) -> anyhow::Result<()> {
         let saved = hf::open(dir)?;
         let weights = if self.is_whole() {
             saved.load(&self.layout)?
         } else {
             saved.load_rows(&self.layout, &self.wired.data.vocab().full_of)?
         };
-        into.params.copy_from_slice(&weights);
-        drop(weights);
-        let path = dir.join("trainer/optimizer.safetensors");
-        let arrays = Container::open(&path)?;
+        into.copy_from_slice(&weights);
         for (name, id) in self.folded() {
-            arrays.read_f32(&name, &mut into.params[self.layout.range(id)])?;
+            arrays.read_f32(&name, &mut into[self.layout.range(id)])?;
         }
-        into.optimizer.load_state(state.progress.optimizer_t, |name, values| arrays.read_f32(name, values))?;
-        *into.progress = state.progress;
         Ok(())
     }
 }

@@ -6,5 +6,6 @@ mod arithmetic;
 mod common;
 mod data;
 mod files;
+mod lora;
 mod record;
 mod robust;

@@ -1,0 +1,68 @@
+//! Training an adapter: what is adapted, the frozen base, and the model that the two make.
+
+use std::sync::Arc;
+
+use engine::AdapterPlan;
+use formats::FormatError;
+use model::{AdapterForm, AdapterSpec, AdapterTarget, Layout, ModelSpec, TensorId};
+
+use crate::config::{LoraForm, TrainConfig};
+
+/// An adapter of a run and its base.
+pub struct Adapter {
+    /// What is adapted, and how.
+    pub spec: AdapterSpec,
+    /// Where its weights lie.
+    pub plan: AdapterPlan,
+    /// The weights of the base, over the ids that training sees.
+    pub base: Arc<Vec<f32>>,
+}
+
+impl Adapter {
+    /// The adapter that the configuration asks for, on a model of `spec` with the weights `base`.
+    pub fn new(config: &TrainConfig, spec: &ModelSpec, base: Vec<f32>) -> Adapter {
+        let adapter = adapter_spec(config);
+        let plan = AdapterPlan::new(spec, &adapter, 0);
+        Adapter { spec: adapter, plan, base: Arc::new(base) }
+    }
+
+    /// The weights of base and adapter together, as a writer of files asks for them; nothing is held but what is asked for.
+    pub fn merged<'a>(
+        &'a self,
+        layout: &'a Layout,
+        values: &'a [f32],
+    ) -> impl Fn(TensorId, std::ops::Range<usize>, &mut [f32]) -> Result<(), FormatError> + 'a {
+        move |id, rows, out| {
+            let Some(t) = layout.get(id).filter(|t| rows.end <= t.shape[0]) else {
+                return formats::flat(&self.base, layout)(id, rows, out);
+            };
+            self.plan.merge(t, &self.base[t.range.clone()], values, rows, out);
+            Ok(())
+        }
+    }
+
+    /// The same, whole.
+    pub fn multiplied_out(&self, layout: &Layout, values: &[f32]) -> Vec<f32> {
+        let mut all = vec![0.0; layout.len()];
+        for t in layout.tensors() {
+            self.plan.merge(t, &self.base[t.range.clone()], values, 0..t.shape[0], &mut all[t.range.clone()]);
+        }
+        all
+    }
+}
+
+/// What the configuration says of an adapter.
+pub fn adapter_spec(config: &TrainConfig) -> AdapterSpec {
+    AdapterSpec {
+        rank: config.lora_rank,
+        alpha: config.lora_alpha,
+        rank_stabilized: config.lora_rslora,
+        // the reader of the setting has checked the names
+        targets: AdapterTarget::parse_list(&config.lora_targets).unwrap_or_default(),
+        norms: config.lora_norms,
+        form: match config.lora_form {
+            LoraForm::Split => AdapterForm::Split,
+            LoraForm::Merged => AdapterForm::Merged,
+        },
+    }
+}
