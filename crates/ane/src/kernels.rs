@@ -25,4 +25,4 @@ pub mod products;
 mod set;
 pub mod weights;
 
-pub use set::{Counts, KernelSet, set};
+pub use set::{Counts, KernelSet, Usage, set};

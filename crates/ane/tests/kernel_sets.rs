@@ -70,6 +70,36 @@ fn our_sets_take_fewer_dispatches() {
 }
 
 #[test]
+fn the_sum_over_kernels_is_that_of_the_set() {
+    for options in all_options() {
+        let set = build(&options, &shape("stories-36m", 64));
+        let (layers, counts) = (7, set.counts);
+        let (dispatches, programs) = set.usage(layers).fold((0, 0), |(d, p), u| (d + u.dispatches, p + u.programs));
+        assert_eq!(dispatches, counts.dispatches(layers).iter().sum::<usize>(), "{options:?}");
+        assert_eq!(programs, counts.compiles_an_update(layers) + counts.compiles_at_start(), "{options:?}");
+    }
+}
+
+/// 2 x multiply-adds of the projections of a layer, and of scores and mixed values, which are computed in full.
+#[test]
+fn arithmetic_is_that_of_the_model() {
+    let shape = shape("stories-36m", 64);
+    let (d, ff, s) = (shape.dim as f64, shape.hidden as f64, shape.seq as f64);
+    let projections = 2.0 * s * (d * (shape.qkv_dim() + shape.q_dim()) as f64 + 3.0 * d * ff);
+    let attention = 2.0 * 2.0 * s * s * shape.q_dim() as f64;
+    for form in [KernelForm::Fused, KernelForm::Original] {
+        for pipeline in [Pipeline::Static, Pipeline::Dynamic] {
+            let set = build(&of(pipeline, form), &shape);
+            let total: f64 = set.usage(1).map(|u| u.spec.flops * u.dispatches as f64).sum();
+            // backward: gradients of inputs alone, scores once more, and four products of their size
+            assert_eq!(total, 2.0 * projections + 3.5 * attention, "{form:?} {pipeline}");
+        }
+        let set = build(&of(Pipeline::MatmulOnly, form), &shape);
+        assert_eq!(set.specs.iter().map(|s| s.flops).sum::<f64>(), projections);
+    }
+}
+
+#[test]
 fn several_layers_are_one_dispatch() {
     let options = PipelineOptions { layers_per_program: 4, ..of(Pipeline::Static, KernelForm::Fused) };
     let counts = build(&options, &shape("stories110m", 256)).counts;

@@ -18,8 +18,17 @@ const PORTS: [&str; 26] = [
 /// Most layers of one program.
 pub const MOST: usize = PORTS.len();
 
-/// `x` through `layers` layers, at most [`MOST`].
+/// `x` through `layers` layers.
+///
+/// # Errors
+/// When there are none, or more than [`MOST`].
 pub fn layers_fwd(shape: &BlockShape, form: KernelForm, layers: usize) -> Result<KernelSpec, BuildError> {
+    if !(1..=MOST).contains(&layers) {
+        return Err(BuildError {
+            subject: "layers_fwd".into(),
+            message: format!("{layers} layers in a program: from 1 to {MOST}"),
+        });
+    }
     let mut g = Graph::reading(shape, &[("x", shape.dim)]);
     let mut x = g.field("x");
     let mut ports: Vec<(&'static str, Vec<_>)> = Vec::new();

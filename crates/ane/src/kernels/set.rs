@@ -9,6 +9,9 @@ use model::Part;
 use super::{dynamic, dynamic_original, extras, fixed, layers, original, products};
 use crate::{BlockShape, KernelForm, KernelSpec, Pipeline, PipelineOptions};
 
+/// Most channels of a tensor: a larger vocabulary stays on the CPU.
+const MOST_CHANNELS: usize = 65_536;
+
 /// The kernels of a pipeline, in the order in which a step runs them first.
 #[derive(Clone, Debug)]
 pub struct KernelSet {
@@ -16,6 +19,34 @@ pub struct KernelSet {
     pub specs: Vec<KernelSpec>,
     /// How often they run and are compiled.
     pub counts: Counts,
+    /// Of each: how often it runs, and whether its program is not that of another before it.
+    uses: Vec<(Runs, bool)>,
+}
+
+/// How a kernel is used in a model of some layers.
+#[derive(Clone, Copy, Debug)]
+pub struct Usage<'k> {
+    /// The kernel.
+    pub spec: &'k KernelSpec,
+    /// Dispatches of one window, forward and backward.
+    pub dispatches: usize,
+    /// Programs: one for all layers, or one a layer where weights are baked in; none where it shares that of another kernel.
+    pub programs: usize,
+}
+
+impl KernelSet {
+    /// Each kernel in a model of `layers` layers.
+    pub fn usage(&self, layers: usize) -> impl Iterator<Item = Usage<'_>> {
+        self.specs.iter().zip(&self.uses).map(move |(spec, &(runs, own))| {
+            let dispatches = match runs {
+                Layer => layers,
+                Group => self.counts.groups(layers),
+                Once => 1,
+            };
+            let programs = if spec.bakes_weights() { dispatches } else { usize::from(own) };
+            Usage { spec, dispatches, programs }
+        })
+    }
 }
 
 /// Dispatches and programs. A dispatch is a kernel on one window.
@@ -67,7 +98,7 @@ impl Counts {
 }
 
 /// How often a kernel runs.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Runs {
     Layer,
     Group,
@@ -91,22 +122,20 @@ type Row = (Runs, Pass, Result<KernelSpec, BuildError>);
 /// # Errors
 /// When a program cannot be built: an extent of `shape` is 0, or does not fit.
 pub fn set(options: &PipelineOptions, shape: &BlockShape) -> Result<KernelSet, BuildError> {
-    let mut specs = Vec::new();
+    let (mut specs, mut uses) = (Vec::new(), Vec::new());
     let mut counts = Counts { layers_per_program: options.layers_per_program.max(1), ..Counts::default() };
     let mut lasting = HashSet::new();
     for (runs, pass, spec) in rows(options, shape) {
         let spec = spec?;
         counts.note(runs, pass, &spec);
-        if !spec.bakes_weights() {
-            lasting.insert(spec.program.to_string());
-        }
+        uses.push((runs, !spec.bakes_weights() && lasting.insert(spec.program.to_string())));
         specs.push(spec);
     }
     counts.lasting = lasting.len();
     if counts.stale == [0; 3] {
         counts.weightless = 0;
     }
-    Ok(KernelSet { specs, counts })
+    Ok(KernelSet { specs, counts, uses })
 }
 
 impl Counts {
@@ -183,8 +212,10 @@ fn fixed_backward(options: &PipelineOptions, shape: &BlockShape) -> Vec<Row> {
 fn with_extras(options: &PipelineOptions, shape: &BlockShape) -> Vec<Row> {
     let mut rows = fixed_forward(options, shape);
     rows.push((Once, Forward, extras::final_norm(shape)));
-    rows.push((Once, Forward, extras::classifier(shape)));
-    rows.push((Once, Forward, extras::softmax(shape)));
+    if shape.vocab <= MOST_CHANNELS {
+        rows.push((Once, Forward, extras::classifier(shape)));
+        rows.push((Once, Forward, extras::softmax(shape)));
+    }
     rows.extend(fixed_backward(options, shape));
     rows.push((Layer, Backward, extras::norm_bwd(shape, Part::FfnNorm)));
     rows.push((Layer, Backward, extras::norm_bwd(shape, Part::AttnNorm)));
