@@ -164,6 +164,16 @@ fn check_spec(spec: &KernelSpec, what: &str) {
         let result = main.body.iter().flat_map(|s| &s.results).find(|r| r.name == *name).expect("an output");
         assert_eq!((name.as_str(), &result.ty), (packed.port, &packed.ty()), "{what}");
     }
+    for chip in mil::Chip::ALL {
+        // the dialect that the oldest chips want has no 8-bit activations
+        let old = spec.program.clone().in_dialect(mil::Dialect::Ios16);
+        let quantises = main.body.iter().any(|s| s.op == "quantize");
+        assert_eq!(mil::check(&old).is_err(), quantises, "{what}");
+        let target = mil::rules::Target { chip, ..Default::default() };
+        let broken = mil::rules::check(&spec.program, &[], &target);
+        let refused: Vec<_> = broken.iter().filter(|v| v.severity == mil::rules::Severity::Error).collect();
+        assert!(refused.is_empty(), "{what} on {chip}: {}", refused[0]);
+    }
     let names = spec.inputs.iter().map(|p| p.port);
     assert!(names.is_sorted(), "{what}: ports in the order of the alphabet");
     assert!(spec.inputs.iter().map(|p| p.bytes()).is_sorted(), "{what}: ports in the order of their sizes");

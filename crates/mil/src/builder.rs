@@ -325,6 +325,20 @@ impl Builder {
     }
 }
 
+impl Program {
+    /// The same program as `dialect` writes it, to be checked again: the older set of operations is smaller.
+    pub fn in_dialect(mut self, dialect: Dialect) -> Program {
+        let (version, build_info) = preamble(dialect);
+        self.version = version.into();
+        self.build_info = build_info.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect();
+        self.dialect = dialect;
+        for function in &mut self.functions {
+            function.opset = opset(dialect).name().into();
+        }
+        self
+    }
+}
+
 /// The set of operations that programs of `dialect` are built for.
 fn opset(dialect: Dialect) -> Opset {
     match dialect {
