@@ -155,7 +155,8 @@ impl Parser<'_> {
         let flat = !nested && depth == 0;
         let whole = nested || depth + 1 == ty.shape.len();
         if !flat && (!whole || parts != ty.shape[depth]) {
-            return Err(error(begin, format!("the list has {parts} parts where {ty} has axis {depth}")));
+            let extent = ty.shape[depth];
+            return Err(error(begin, format!("axis {depth} of {ty} has {extent} elements; this list has {parts}")));
         }
         Ok(found)
     }
