@@ -10,11 +10,11 @@ mod identity;
 mod kernel;
 mod latency;
 mod layout;
+mod numerics;
 mod options;
 mod prepare;
 mod profile;
 mod state;
-mod stub;
 mod surface;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -28,10 +28,12 @@ pub use fault::{Faults, Outcome, SPIKE_SECONDS, When};
 pub use identity::identifier;
 pub use kernel::{SimKernel, SimRequest};
 pub use latency::{Latency, Work};
+pub use numerics::Arithmetic;
 pub use profile::{PortOrder, Profile, SizeRule};
 pub use surface::SimSurface;
 
 use crate::{Counters, Device, DeviceError, Source};
+use kernels::Cpu;
 use prepare::Prepared;
 use state::Shared;
 
@@ -44,7 +46,12 @@ pub struct Simulator {
 impl Simulator {
     /// Opens a device of `profile`, whose matrix products run on `threads` threads.
     pub fn new(profile: Profile, threads: usize) -> Simulator {
-        Simulator { shared: Arc::new(Shared::new(profile, threads)) }
+        Simulator::on(profile, Arc::new(Cpu::new(threads)))
+    }
+
+    /// Opens a device of `profile`, whose matrix products run on `cpu`.
+    pub fn on(profile: Profile, cpu: Arc<Cpu>) -> Simulator {
+        Simulator { shared: Arc::new(Shared::new(profile, cpu)) }
     }
 
     /// What is simulated.

@@ -4,7 +4,7 @@
 
 use half::f16;
 use half::slice::HalfFloatSliceExt;
-use mil::DType;
+use mil::{DType, Type};
 
 use crate::error::BridgeError;
 
@@ -53,16 +53,8 @@ fn scale(row: &[f32]) -> f32 {
 
 /// A file of one record over `data`.
 fn file(dtype: DType, data: &[u8]) -> Result<Vec<u8>, BridgeError> {
-    let kind: u32 = if dtype == DType::Fp16 { 1 } else { 4 };
-    let mut file = vec![0; 128];
-    file[0] = 1;
-    file[4] = 2;
-    file[64..68].copy_from_slice(&0xdead_beef_u32.to_le_bytes());
-    file[68..72].copy_from_slice(&kind.to_le_bytes());
-    file[72..80].copy_from_slice(&(data.len() as u64).to_le_bytes());
-    file[80..88].copy_from_slice(&128u64.to_le_bytes());
-    file.extend(data);
-    Ok(file)
+    let elements = data.len() * 8 / dtype.bits();
+    Ok(mil::blob::single(&Type::new(dtype, &[elements]), data)?)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use ane::DeviceError;
+use mil::blob::BlobError;
 
 /// Why a function of the bridge failed.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -107,6 +108,9 @@ pub enum BridgeError {
     /// The device said no.
     #[error(transparent)]
     Device(#[from] DeviceError),
+    /// A weight file cannot be made.
+    #[error("weight file: {0}")]
+    Blob(#[from] BlobError),
     /// A defect of this library; it did not reach the caller as a panic.
     #[error("internal error: {0}")]
     Panic(String),

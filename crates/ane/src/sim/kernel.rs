@@ -4,13 +4,14 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use mil::Tensor;
+
 use super::errors::{self, INFERENCE_ERROR, NO_MEMORY};
 use super::fault::Outcome;
 use super::layout;
 use super::prepare::Prepared;
 use super::profile::SizeRule;
 use super::state::Shared;
-use super::stub::Tensor;
 use super::surface::SimSurface;
 use super::transfer;
 use crate::{DeviceError, Kernel, Port, Surface};
@@ -79,6 +80,11 @@ impl SimKernel {
             self.device.unload(); // another thread was faster
         }
         Ok(())
+    }
+
+    /// What the numbered rules say of the program that was no reason to refuse it: place, rule, evidence.
+    pub fn warnings(&self) -> &[String] {
+        &self.program.warnings
     }
 
     /// Names of the inputs in the order in which the framework numbers them.
@@ -195,7 +201,9 @@ impl Kernel for SimKernel {
     fn request(&self, inputs: &[SimSurface], outputs: &[SimSurface]) -> Result<SimRequest, DeviceError> {
         self.fit("input", inputs, &self.program.inputs)?;
         self.fit("output", outputs, &self.program.outputs)?;
-        let elements = Mutex::new(self.program.tensors());
+        let elements =
+            self.program.tensors().map_err(|e| self.mismatch("type of an input".into(), "elements".into(), e.to_string()))?;
+        let elements = Mutex::new(elements);
         Ok(SimRequest { program: self.program.clone(), inputs: inputs.to_vec(), outputs: outputs.to_vec(), elements })
     }
 

@@ -2,13 +2,16 @@
 
 use std::str::FromStr;
 
+use mil::blob::Validation;
+
 use super::fault::When;
+use super::numerics::Arithmetic;
 use super::profile::{PortOrder, Profile, SizeRule};
 use crate::cost::Machine;
 
 const EXPECTED: &str = "m1 to m5 (-pro, -max, -ultra), strict, or KEY=VALUE with a key of compile, evaluate, memory, zeros, spike (N, from:N or rate:P), \
                         seed, jitter, budget, loaded, minimum, row-align, sizes (any, uniform, ascending), \
-                        ports (declaration, alphabetical)";
+                        ports (declaration, alphabetical), blobs (strict, lenient), numerics (exact, engine, f64)";
 
 /// Words between commas; chip and `strict` are taken first, wherever they stand.
 impl FromStr for Profile {
@@ -44,6 +47,8 @@ fn set(profile: &mut Profile, word: &str) -> Option<()> {
         "row-align" => profile.row_align = value.parse().ok().filter(|a: &usize| *a > 0)?,
         "sizes" => profile.size_rule = sizes(value)?,
         "ports" => profile.port_order = ports(value)?,
+        "blobs" => profile.blobs = blobs(value)?,
+        "numerics" => profile.arithmetic = arithmetic(value)?,
         _ => return None,
     }
     Some(())
@@ -71,6 +76,23 @@ fn ports(value: &str) -> Option<PortOrder> {
     Some(match value {
         "declaration" => PortOrder::Declaration,
         "alphabetical" => PortOrder::Alphabetical,
+        _ => return None,
+    })
+}
+
+fn blobs(value: &str) -> Option<Validation> {
+    Some(match value {
+        "strict" => Validation::Strict,
+        "lenient" => Validation::Lenient,
+        _ => return None,
+    })
+}
+
+fn arithmetic(value: &str) -> Option<Arithmetic> {
+    Some(match value {
+        "exact" => Arithmetic::Exact,
+        "engine" => Arithmetic::Engine,
+        "f64" => Arithmetic::Oracle,
         _ => return None,
     })
 }

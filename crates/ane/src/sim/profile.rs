@@ -2,9 +2,11 @@
 //! everything that differs between chips and reports is a field here.
 
 use mil::Chip;
+use mil::blob::Validation;
 
 use super::fault::Faults;
 use super::latency::Latency;
+use super::numerics::Arithmetic;
 use crate::cost::Machine;
 
 /// Which sizes the surfaces of one side of a request may have.
@@ -51,6 +53,10 @@ pub struct Profile {
     pub loaded_limit: Option<u64>,
     /// Bytes of a surface that cannot be had: the aperture of the device.
     pub surface_limit: usize,
+    /// How exact weight files must be.
+    pub blobs: Validation,
+    /// In which arithmetic programs are interpreted.
+    pub arithmetic: Arithmetic,
     /// How long things take.
     pub latency: Latency,
     /// What goes wrong.
@@ -85,6 +91,8 @@ impl Profile {
             compile_budget: Some(COMPILE_BUDGET),
             loaded_limit: Some(LOADED_LIMIT),
             surface_limit: SURFACE_LIMIT,
+            blobs: Validation::Strict,
+            arithmetic: Arithmetic::Exact,
             latency: Latency::of(machine),
             faults: Faults::default(),
         }

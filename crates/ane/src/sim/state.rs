@@ -3,8 +3,12 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use kernels::Cpu;
+use mil::Numerics;
+
 use super::fault::Outcome;
 use super::latency::Work;
+use super::numerics::numerics;
 use super::prepare::Prepared;
 use super::profile::Profile;
 use crate::{Counters, DeviceError};
@@ -12,6 +16,8 @@ use crate::{Counters, DeviceError};
 /// Shared by a device, its kernels and its surfaces.
 pub struct Shared {
     pub profile: Profile,
+    /// Of every program.
+    pub numerics: Numerics,
     counts: Mutex<Counts>,
 }
 
@@ -25,8 +31,9 @@ struct Counts {
 }
 
 impl Shared {
-    pub fn new(profile: Profile, _threads: usize) -> Shared {
-        Shared { profile, counts: Mutex::default() }
+    pub fn new(profile: Profile, cpu: Arc<Cpu>) -> Shared {
+        let numerics = numerics(profile.arithmetic, profile.machine.chip, cpu);
+        Shared { profile, numerics, counts: Mutex::default() }
     }
 
     /// A panic elsewhere leaves numbers that are still numbers.

@@ -1,37 +1,84 @@
-//! The simulator as a device.
+//! The simulator as a device: what programs give, what is refused, what goes wrong when it should.
+
+mod faults;
+mod programs;
+mod runs;
+
+use half::f16;
 
 use super::*;
-use crate::Surface;
+use crate::cost::Machine;
+use crate::{Kernel, Surface};
 
-#[test]
-fn surfaces_are_counted_while_they_live() {
-    let sim = Simulator::new(Profile::default(), 1);
-    let a = sim.surface(100).unwrap();
-    let b = a.clone();
-    assert_eq!((a.len(), a.is_empty(), sim.counters().surface_bytes), (100, false, 100));
-    b.write(|bytes| bytes[99] = 7).unwrap();
-    assert_eq!(a.read(|bytes| (bytes[0], bytes[99])).unwrap(), (0, 7));
-    drop(a);
-    assert_eq!(sim.counters().surface_bytes, 100);
-    drop(b);
-    assert_eq!(sim.counters().surface_bytes, 0);
+fn source<'a>(text: &'a str, blobs: &'a [(String, Vec<u8>)]) -> Source<'a> {
+    Source { name: "k", text, blobs }
 }
 
-#[test]
-fn what_cannot_be_addressed_is_no_surface() {
-    let sim = Simulator::new(Profile::default(), 1);
-    let error = sim.surface(usize::MAX).unwrap_err();
-    assert!(error.to_string().contains("address"), "{error}");
-    let unlimited = Simulator::new(Profile { surface_limit: usize::MAX, ..Profile::default() }, 1);
-    assert!(unlimited.surface(usize::MAX).is_err());
+fn open(words: &str) -> Simulator {
+    Simulator::new(words.parse().unwrap(), 2)
 }
 
-#[test]
-fn a_text_that_is_no_program_is_refused_as_the_compiler_does() {
-    let sim = Simulator::new(Profile::default(), 1);
-    let error = sim.compile(&Source { name: "k", text: "program", blobs: &[] }).unwrap_err();
-    let DeviceError::Failed { domain, code, text, .. } = error else { panic!("{error}") };
-    assert_eq!((domain.as_str(), code), ("com.apple.appleneuralengine.compiler", 1));
-    assert!(text.contains("err=(InvalidMILProgram)"), "{text}");
-    assert_eq!(sim.counters().compiles, 0);
+/// A kernel with surfaces of the size it asks for.
+struct Bound {
+    kernel: SimKernel,
+    request: SimRequest,
+    inputs: Vec<SimSurface>,
+    outputs: Vec<SimSurface>,
+}
+
+impl Bound {
+    fn new(sim: &Simulator, text: &str, blobs: &[(String, Vec<u8>)]) -> Bound {
+        let kernel = sim.compile(&source(text, blobs)).unwrap();
+        let surfaces =
+            |ports: &[crate::Port]| -> Vec<SimSurface> { ports.iter().map(|p| sim.surface(p.surface_bytes).unwrap()).collect() };
+        let (inputs, outputs) = (surfaces(kernel.inputs()), surfaces(kernel.outputs()));
+        let request = kernel.request(&inputs, &outputs).unwrap();
+        Bound { kernel, request, inputs, outputs }
+    }
+
+    fn write(&self, input: usize, values: &[f32]) {
+        let port = &self.kernel.inputs()[input];
+        let fill = |bytes: &mut [u8]| {
+            for (row, part) in layout::rows_mut(port, bytes).zip(values.chunks(port.shape[3])) {
+                let halves = part.iter().flat_map(|x| f16::from_f32(*x).to_le_bytes());
+                row.iter_mut().zip(halves).for_each(|(to, from)| *to = from);
+            }
+        };
+        self.inputs[input].write(fill).unwrap();
+    }
+
+    fn read(&self, output: usize) -> Vec<f32> {
+        let port = &self.kernel.outputs()[output];
+        let values = |bytes: &[u8]| -> Vec<f32> {
+            let halves = layout::rows(port, bytes).flat_map(|row| row.as_chunks::<2>().0);
+            halves.map(|b| f16::from_le_bytes(*b).to_f32()).collect()
+        };
+        self.outputs[output].read(values).unwrap()
+    }
+
+    fn evaluate(&self) -> Result<(), DeviceError> {
+        self.kernel.evaluate(&self.request)
+    }
+}
+
+/// `main` over `inputs` (name and type) with `body`, returning `outputs`.
+fn program(inputs: &str, body: &str, outputs: &str) -> String {
+    format!(
+        "program(1.3)\n[buildInfo = dict<string, string>({{{{\"coremlc-version\", \"3505.4.1\"}}}})]\n{{\n    \
+         func main<ios18>({inputs}) {{\n{body}    }} -> ({outputs});\n}}\n"
+    )
+}
+
+/// `y_out = a_in + b_in`, `[1, c, 1, w]`.
+fn add(c: usize, w: usize) -> String {
+    let ty = format!("tensor<fp16, [1, {c}, 1, {w}]>");
+    let body = format!("        {ty} y_out = add(x = a_in, y = b_in)[name = string(\"y_out\")];\n");
+    program(&format!("{ty} a_in, {ty} b_in"), &body, "y_out")
+}
+
+fn code(error: &DeviceError) -> i64 {
+    match error {
+        DeviceError::Failed { code, .. } => *code,
+        other => panic!("{other}"),
+    }
 }
