@@ -1,9 +1,11 @@
-//! What lies in the weight files of a program: records of the weight container, filled from the flat parameters.
+//! What lies in the weight files of a program: records of the weight container (`mil::blob`), filled from the flat parameters.
 //!
 //! Conversion from f32 rounds to nearest, ties to even. Weights that lie in surfaces are written by [`crate::staging`].
 
 use half::f16;
 use half::slice::HalfFloatSliceExt;
+use mil::blob::Writer;
+use mil::{DType, Type};
 use model::{Layout, ModelSpec, Part, TensorId};
 
 use crate::Baked;
@@ -113,7 +115,14 @@ fn rope_table(spec: &ModelSpec, seq: usize, of: fn(f64) -> f64) -> Vec<f32> {
 fn halves(values: &[f32]) -> Vec<u8> {
     let mut halves = vec![f16::ZERO; values.len()];
     halves.convert_from_f32_slice(values);
-    records(&[(1, bytes(&halves))])
+    records(&[(DType::Fp16, bytes(&halves))])
+}
+
+/// The smallest scale of which 127 steps reach `largest`, as it is stored; a row of zeros, or of next to nothing, has one of
+/// six bits.
+fn scale_of(largest: f32) -> f16 {
+    let scale = f16::from_f32(largest / LEVELS).max(f16::from_bits(1 << 6));
+    if scale.to_f32() * LEVELS < largest { f16::from_bits(scale.to_bits() + 1) } else { scale }
 }
 
 /// Two records: levels `[rows, cols]` of -127 to 127, and a scale a row in fp16.
@@ -121,34 +130,25 @@ fn int8(matrix: &[f32], cols: usize) -> Vec<u8> {
     let (mut levels, mut scales) = (Vec::with_capacity(matrix.len()), Vec::new());
     for row in matrix.chunks_exact(cols) {
         let largest = row.iter().fold(0.0f32, |m, v| m.max(v.abs()));
-        // a row of zeros takes any scale; levels are of the scale as it is stored
-        let scale = f16::from_f32(largest / LEVELS).max(f16::MIN_POSITIVE);
+        let scale = scale_of(largest);
         levels.extend(row.iter().map(|v| (v / scale.to_f32()).round_ties_even().clamp(-LEVELS, LEVELS) as i8 as u8));
         scales.push(scale);
     }
-    records(&[(4, levels), (1, bytes(&scales))])
+    records(&[(DType::Int8, levels), (DType::Fp16, bytes(&scales))])
 }
 
 fn bytes(halves: &[f16]) -> Vec<u8> {
     halves.iter().flat_map(|v| v.to_le_bytes()).collect()
 }
 
-/// A file of records, each a type (1: fp16, 4: int8) and its data: a header with their count and the version; then for each
-/// a mark, the type, the size, and where the data begins. All of it lies at multiples of [`FIRST`].
-fn records(records: &[(u32, Vec<u8>)]) -> Vec<u8> {
-    let unit = FIRST as usize;
-    let mut file = [(records.len() as u32).to_le_bytes(), 2u32.to_le_bytes()].concat();
-    for (code, data) in records {
-        file.resize(file.len().next_multiple_of(unit), 0);
-        let data_at = (file.len() + unit) as u64;
-        file.extend(0xDEAD_BEEFu32.to_le_bytes());
-        file.extend(code.to_le_bytes());
-        file.extend((data.len() as u64).to_le_bytes());
-        file.extend(data_at.to_le_bytes());
-        file.resize(data_at as usize, 0);
-        file.extend(data);
+/// A file of vectors. Each has the size of its type, which is all that a writer can mind.
+fn records(vectors: &[(DType, Vec<u8>)]) -> Vec<u8> {
+    let mut writer = Writer::new();
+    for (dtype, data) in vectors {
+        let written = writer.push(&Type::new(*dtype, &[8 * data.len() / dtype.bits()]), data);
+        debug_assert!(written.is_ok(), "{written:?}");
     }
-    file
+    writer.finish()
 }
 
 /// Offset of the scales in a file of 8-bit weights.
