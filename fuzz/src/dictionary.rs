@@ -319,9 +319,37 @@ const JINJA: &[&str] = &[
     "continue",
 ];
 
+const MIL: &[&str] = &[
+    "program(1.3)",
+    "program(1.0)",
+    "[buildInfo = dict<string, string>({{\"a\", \"b\"}})]",
+    "func main<ios18>(",
+    "func main<ios16>(",
+    "} -> (",
+    "tensor<fp16, [",
+    "tensor<int32, [",
+    "tensor<string, []>",
+    "state<",
+    " = const()[name = string(\"",
+    "val = ",
+    "int32(-1)",
+    "bool(true)",
+    "fp16(0x1p-3)",
+    "string(\"valid\")",
+    "BLOBFILE(path = string(\"",
+    "offset = uint64(64)",
+    "9223372036854775807",
+    "2147483647",
+    "]>([[[",
+    "1e999",
+    "?",
+];
+
 /// The words of a target, in libFuzzer's form.
 pub fn of(target: &str) -> String {
+    let operations: Vec<&str> = mil::ops::all().flat_map(|o| o.parameters.iter().map(|p| p.name).chain([o.name])).collect();
     let own: &[&[&str]] = match target {
+        "mil" => &[MIL, &operations],
         "safetensors" | "index" => &[SAFETENSORS, JSON],
         "chat_template" => &[JINJA],
         "peft_config" | "mlx_config" => &[ADAPTER, JSON],

@@ -8,6 +8,7 @@ mod adapter;
 mod gguf;
 mod gpt2;
 mod hf;
+mod mil;
 mod sequence;
 mod text;
 
@@ -67,6 +68,7 @@ fn of(target: &str) -> Vec<Seed> {
         "checkpoint" => hf::checkpoint_manifests(),
         "progress" => text::progress(),
         "events" => text::events(),
+        "mil" => mil::programs(),
         other => unreachable!("no seeds for {other}"),
     }
 }

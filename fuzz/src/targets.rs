@@ -73,6 +73,7 @@ pub static ALL: &[Target] = &[
     target("checkpoint", "MANIFEST.sha256", seeds::model_folder, read_checkpoint),
     target("progress", "state.json", seeds::nothing, read_progress),
     target("events", "events.jsonl", seeds::nothing, read_events),
+    target("mil", "program.mil", seeds::nothing, read_program),
 ];
 
 /// The target called `name`.
@@ -256,5 +257,21 @@ fn read_events(dir: &Path) -> Result<(), Complaint> {
     train::events::read(&path).map_err(told)?;
     train::events::EventLog::resume(&path, 10).map_err(told)?;
     train::events::read(&path).map_err(told)?;
+    Ok(())
+}
+
+/// A program of the Neural Engine: what is read must print to a text that says the same, and the rules must bear it.
+fn read_program(dir: &Path) -> Result<(), Complaint> {
+    let path = dir.join("program.mil");
+    let text = String::from_utf8_lossy(&std::fs::read(&path).unwrap_or_default()).into_owned();
+    let told = |e: &dyn std::fmt::Display| Complaint { code: 65, text: format!("{}:{e}", path.display()) };
+    let program = mil::parse(&text).map_err(|e| told(&e))?;
+    let printed = program.to_string();
+    let again = mil::parse(&printed).unwrap_or_else(|e| panic!("{e} in what was printed:\n{printed}"));
+    assert_eq!(again.to_string(), printed, "printed twice");
+    let checked = mil::check(&program).map(|_| ()).map_err(|e| told(&e));
+    assert_eq!(mil::check(&again).is_ok(), checked.is_ok(), "printing changes what the checker says:\n{printed}");
+    checked?;
+    mil::rules::check(&program, &[], &mil::rules::Target { strict: true, ..Default::default() });
     Ok(())
 }

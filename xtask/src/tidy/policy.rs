@@ -15,7 +15,7 @@ pub const LAYERS: &[(&str, &[&str])] = &[
     ("capi", &["ane", "ane-macos", "mil"]),
     ("xtask", &[]),
     // a workspace of its own, which runs every reader
-    ("autoane-fuzz", &["model", "formats", "data", "train"]),
+    ("autoane-fuzz", &["model", "formats", "data", "train", "mil"]),
 ];
 
 /// Crates that open no file, start no program and read no environment.
