@@ -10,6 +10,8 @@ mod constexpr;
 mod einsum;
 mod elementwise;
 mod fill;
+mod image;
+mod indexing;
 mod linear;
 mod normalize;
 mod pool;
@@ -204,7 +206,7 @@ impl Operation {
 
 /// Every operation.
 pub fn all() -> impl Iterator<Item = &'static Operation> {
-    let groups: [&'static [Operation]; 13] = [
+    let groups: [&'static [Operation]; 15] = [
         elementwise::OPERATIONS,
         activation::OPERATIONS,
         linear::OPERATIONS,
@@ -212,6 +214,8 @@ pub fn all() -> impl Iterator<Item = &'static Operation> {
         reduce::OPERATIONS,
         shape::OPERATIONS,
         slice::OPERATIONS,
+        indexing::OPERATIONS,
+        image::OPERATIONS,
         space::OPERATIONS,
         fill::OPERATIONS,
         pool::OPERATIONS,
@@ -244,8 +248,34 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("while_loop", "programs for the engine have no loops"),
 ];
 
+/// Operations of the language that are not in the table: what they give is not known before the program runs, or they are
+/// made of functions.
+const LEFT_OUT: &[&str] = &[
+    "call",
+    "classify",
+    "crop_resize",
+    "gru",
+    "list_gather",
+    "list_length",
+    "list_read",
+    "list_scatter",
+    "list_write",
+    "lstm",
+    "make_list",
+    "non_maximum_suppression",
+    "non_zero",
+    "random_bernoulli",
+    "random_categorical",
+    "random_normal",
+    "reshape_like",
+    "rnn",
+];
+
 /// That there is no operation `name`, and which was meant.
 pub fn unknown(name: &str) -> String {
+    if LEFT_OUT.contains(&name) {
+        return format!("`{name}` exists in the language, but is not supported here: programs for the engine do without");
+    }
     let other = ELSEWHERE.iter().find(|(n, _)| *n == name).map(|(_, hint)| format!("; {hint}"));
     let hint = other.unwrap_or_else(|| nearest(name, all().map(|o| o.name)));
     format!("no operation is called `{}`{hint}", shortened(name))

@@ -8,11 +8,17 @@ const XY: &[super::Parameter] = &[tensor("x"), tensor("y")];
 
 pub(super) const OPERATIONS: &[Operation] = &[
     Operation::new("abs", X, same),
+    Operation::new("acos", X, float_same),
+    Operation::new("acosh", X, float_same),
     Operation::new("add", XY, arithmetic),
+    Operation::new("asin", X, float_same),
+    Operation::new("asinh", X, float_same),
     Operation::new("atan", X, float_same),
+    Operation::new("atanh", X, float_same),
     Operation::new("ceil", X, float_same),
     Operation::new("clip", &[tensor("x"), float("alpha", f64::MIN), float("beta", f64::MAX)], float_same),
     Operation::new("cos", X, float_same),
+    Operation::new("cosh", X, float_same),
     Operation::new("equal", XY, comparison),
     Operation::new("erf", X, float_same),
     Operation::new("exp", X, float_same),
@@ -42,9 +48,11 @@ pub(super) const OPERATIONS: &[Operation] = &[
     Operation::new("select", &[tensor("cond"), tensor("a"), tensor("b")], select),
     Operation::new("sign", X, same),
     Operation::new("sin", X, float_same),
+    Operation::new("sinh", X, float_same),
     Operation::new("sqrt", X, float_same),
     Operation::new("square", X, same),
     Operation::new("sub", XY, arithmetic),
+    Operation::new("tan", X, float_same),
     Operation::new("threshold", &[tensor("x"), float("alpha", f64::MIN)], float_same),
 ];
 

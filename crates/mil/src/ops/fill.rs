@@ -1,11 +1,16 @@
 //! Tensors made of a number.
 
-use super::{Call, Inferred, Operation, Opset, constant, ints, tensor};
+use super::{Call, Inferred, Operation, Opset, constant, int, ints, tensor};
 use crate::{DType, Elements, Type};
 
 pub(super) const OPERATIONS: &[Operation] = &[
     Operation::new("fill", &[ints("shape"), constant("value")], fill),
     Operation::new("fill_like", &[tensor("ref_tensor"), constant("value")], fill_like).since(Opset::Ios16),
+    Operation::new(
+        "random_uniform",
+        &[ints("shape"), constant("low").optional(), constant("high").optional(), int("seed").optional()],
+        random,
+    ),
     Operation::new("range_1d", &[constant("start"), constant("end"), constant("step")], range),
 ];
 
@@ -15,10 +20,23 @@ fn number(call: &Call<'_>) -> Result<DType, String> {
     if ty.shape.is_empty() { Ok(ty.dtype) } else { Err(format!("`value` must be a number; it is {ty}")) }
 }
 
-fn fill(call: &Call<'_>) -> Inferred {
+fn positive(call: &Call<'_>) -> Result<Vec<usize>, String> {
     let shape = call.ints("shape").unwrap_or_default().iter().map(|&e| usize::try_from(e).ok().filter(|&e| e > 0));
-    let shape = shape.collect::<Option<Vec<_>>>().ok_or("`shape` must hold positive numbers")?;
-    Ok(vec![Type { dtype: number(call)?, shape }])
+    shape.collect::<Option<Vec<_>>>().ok_or_else(|| "`shape` must hold positive numbers".to_owned())
+}
+
+fn fill(call: &Call<'_>) -> Inferred {
+    Ok(vec![Type { dtype: number(call)?, shape: positive(call)? }])
+}
+
+/// Of the type of its bounds.
+fn random(call: &Call<'_>) -> Inferred {
+    let (low, high) = (call.value("low"), call.value("high"));
+    let dtype = low.or(high).map_or(DType::Fp32, |v| v.ty.dtype);
+    match low.iter().chain(&high).find(|v| v.ty.dtype != dtype || !v.ty.shape.is_empty() || !dtype.is_float()) {
+        Some(v) => Err(format!("`low` and `high` must be floating-point numbers of one type; one is {}", v.ty)),
+        None => Ok(vec![Type { dtype, shape: positive(call)? }]),
+    }
 }
 
 fn fill_like(call: &Call<'_>) -> Inferred {

@@ -7,7 +7,7 @@ use crate::{DType, Type};
 
 const OVER: &[Parameter] = &[tensor("x"), ints("axes").optional(), flag("keep_dims", false)];
 const PLACE: &[Parameter] =
-    &[tensor("x"), int("axis").or(Fallback::Int(-1)), flag("keep_dims", true), text("output_dtype", "int32")];
+    &[tensor("x"), int("axis").or(Fallback::Int(-1)), flag("keep_dims", false), text("output_dtype", "int32")];
 
 pub(super) const OPERATIONS: &[Operation] = &[
     Operation::new("reduce_argmax", PLACE, place),

@@ -9,6 +9,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     Operation::new("expand_dims", &[tensor("x"), ints("axes")], expand_dims),
     Operation::new("flatten2d", &[tensor("x"), int("axis").or(Fallback::Int(1))], flatten),
     Operation::new("reshape", &[tensor("x"), ints("shape")], reshape),
+    Operation::new("shape", &[tensor("x")], extents),
     Operation::new("squeeze", &[tensor("x"), ints("axes").optional()], squeeze),
     Operation::new(
         "split",
@@ -138,6 +139,11 @@ fn flatten(call: &Call<'_>) -> Inferred {
         (Some(rows), Some(columns)) => Ok(vec![Type::new(x.dtype, &[rows, columns])]),
         _ => Err(format!("{x} has too many elements")),
     }
+}
+
+/// A vector with the extents.
+fn extents(call: &Call<'_>) -> Inferred {
+    Ok(vec![Type::new(crate::DType::Int32, &[call.ty("x")?.shape.len()])])
 }
 
 /// Axes count in the result.

@@ -2,7 +2,7 @@
 
 use super::linear::positive;
 use super::shape::{axes_of, axis_of};
-use super::{Call, Fallback, Inferred, Kind, Operation, Opset, Parameter, flag, int, ints, parameter, tensor, text};
+use super::{Call, Fallback, Inferred, Kind, Operation, Opset, Parameter, int, ints, parameter, tensor, text};
 use crate::Type;
 
 const fn flags(name: &'static str) -> Parameter {
@@ -11,17 +11,6 @@ const fn flags(name: &'static str) -> Parameter {
 
 pub(super) const OPERATIONS: &[Operation] = &[
     Operation::new("crop", &[tensor("x"), ints("crop_height"), ints("crop_width")], crop),
-    Operation::new(
-        "gather",
-        &[
-            tensor("x"),
-            tensor("indices"),
-            int("axis").or(Fallback::Int(0)),
-            int("batch_dims").or(Fallback::Int(0)),
-            flag("validate_indices", false),
-        ],
-        gather,
-    ),
     Operation::new("pad", &[tensor("x"), ints("pad"), text("mode", "constant"), tensor("constant_val").optional()], pad),
     Operation::new("reverse", &[tensor("x"), ints("axes").optional()], reverse),
     Operation::new(
@@ -36,6 +25,11 @@ pub(super) const OPERATIONS: &[Operation] = &[
             flags("squeeze_mask"),
         ],
         slice_by_index,
+    ),
+    Operation::new(
+        "reverse_sequence",
+        &[tensor("x"), tensor("lengths"), int("seq_axis").or(Fallback::Int(0)), int("batch_axis").or(Fallback::Int(0))],
+        reverse_sequence,
     ),
     Operation::new("slice_by_size", &[tensor("x"), ints("begin"), ints("size")], slice_by_size),
     Operation::new(
@@ -53,6 +47,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         slice_update,
     )
     .since(Opset::Ios18),
+    Operation::new("sliding_windows", &[tensor("x"), int("axis"), int("size"), int("stride").or(Fallback::Int(1))], windows),
     Operation::new("tile", &[tensor("x"), ints("reps")], tile),
 ];
 
@@ -184,26 +179,34 @@ fn reverse(call: &Call<'_>) -> Inferred {
     Ok(vec![x.clone()])
 }
 
+/// Each sequence of a batch has a length of its own.
+fn reverse_sequence(call: &Call<'_>) -> Inferred {
+    let (x, lengths) = (call.ty("x")?, call.ty("lengths")?);
+    axis_of(call, "seq_axis", x.shape.len())?;
+    let batch = axis_of(call, "batch_axis", x.shape.len())?;
+    if lengths.shape != [x.shape[batch]] {
+        return Err(format!("`lengths` must hold a number for each of axis {batch} of {x}; it is {lengths}"));
+    }
+    Ok(vec![x.clone()])
+}
+
+/// `[..., n, ...]` to `[..., windows, size, ...]`.
+fn windows(call: &Call<'_>) -> Inferred {
+    let x = call.ty("x")?;
+    let axis = axis_of(call, "axis", x.shape.len())?;
+    let positive = |name: &str| call.int(name).and_then(|n| usize::try_from(n).ok()).filter(|&n| n > 0);
+    let (size, stride) = positive("size").zip(positive("stride")).ok_or("`size` and `stride` must be positive")?;
+    let free = x.shape[axis].checked_sub(size).ok_or_else(|| format!("axis {axis} of {x} has no {size} elements"))?;
+    let mut shape = x.shape.clone();
+    shape.splice(axis..=axis, [free / stride + 1, size]);
+    Ok(vec![Type { dtype: x.dtype, shape }])
+}
+
 fn tile(call: &Call<'_>) -> Inferred {
     let x = call.ty("x")?;
     let reps = positive(call, "reps", x.shape.len())?;
     let shape: Option<Vec<usize>> = x.shape.iter().zip(&reps).map(|(&e, &n)| e.checked_mul(n)).collect();
     let shape = shape.ok_or_else(|| format!("{x} repeated {reps:?} times is too large"))?;
-    Ok(vec![Type { dtype: x.dtype, shape }])
-}
-
-/// `[..., n, ...]` and indices of any shape: the indices' shape in place of the axis.
-fn gather(call: &Call<'_>) -> Inferred {
-    let (x, indices) = (call.ty("x")?, call.ty("indices")?);
-    if indices.dtype.is_float() || indices.dtype == crate::DType::Bool {
-        return Err(format!("`indices` must be integers; it is {indices}"));
-    }
-    let axis = axis_of(call, "axis", x.shape.len())?;
-    let batch = call.int("batch_dims").and_then(|b| usize::try_from(b).ok());
-    let same = |b: &usize| *b <= axis && x.shape.get(..*b).is_some_and(|s| indices.shape.get(..*b) == Some(s));
-    let batch =
-        batch.filter(same).ok_or_else(|| format!("`batch_dims` first axes of {x} and {indices} must agree, before the axis"))?;
-    let shape = [&x.shape[..axis], &indices.shape[batch..], &x.shape[axis + 1..]].concat();
     Ok(vec![Type { dtype: x.dtype, shape }])
 }
 
