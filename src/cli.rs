@@ -41,7 +41,7 @@ pub struct Cli {
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Output")]
 pub struct GlobalArgs {
-    /// Print exactly one JSON object on stdout when the verb ends
+    /// Print exactly one JSON object on stdout when the verb ends; nothing when it fails before it has one
     #[arg(long, global = true, value_name = "BOOL", action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", hide_default_value = true, hide_possible_values = true)]
     pub json: bool,
     /// No messages but warnings and errors

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use data::{PrepareOptions, Prepared, Source, Tokenizer, TokenizerChoice};
+use data::{Dataset, DatasetOptions, PrepareOptions, Prepared, Source, Tokenizer, TokenizerChoice};
 
 use crate::config::TRAINED_VOCAB;
 use crate::exit::{self, Exit};
@@ -26,6 +26,8 @@ pub enum Tok {
 /// Tokens on the disk.
 #[derive(Clone, Debug)]
 pub struct Corpus {
+    /// What was asked for.
+    pub name: String,
     /// A prepared folder, or a raw token file.
     pub path: PathBuf,
     /// The folder's tokenizer, or the one that was given for a raw file.
@@ -57,7 +59,17 @@ pub fn locate(data: &str, tok: Option<Tok>, threads: usize, out: Out) -> anyhow:
         None => TokenizerChoice::Train { vocab: TRAINED_VOCAB },
     };
     let prepared = prepare(data, PrepareOptions { source, tokenizer, threads }, out)?;
-    Ok(Corpus { path: prepared.folder, tokenizer: Some(prepared.tokenizer) })
+    Ok(Corpus { name: data.to_owned(), path: prepared.folder, tokenizer: Some(prepared.tokenizer) })
+}
+
+impl Corpus {
+    /// The tokens as a data set, under the name that was asked for.
+    ///
+    /// # Errors
+    /// Those of opening it.
+    pub fn open(&self, options: DatasetOptions) -> anyhow::Result<Dataset> {
+        Ok(Dataset::open(&self.path, options)?.named(Path::new(&self.name)))
+    }
 }
 
 /// Whether `data` is text, which has no ids without a tokenizer; false for what is not there.
@@ -92,7 +104,7 @@ fn pass_through(path: &Path, tok: Option<Tok>) -> anyhow::Result<Corpus> {
     };
     // a folder brings its own; whether a given one is the same is checked where the tokens are opened
     let tokenizer = if path.is_dir() { Some(Prepared::open(path)?.tokenizer) } else { given };
-    Ok(Corpus { path: path.to_path_buf(), tokenizer })
+    Ok(Corpus { name: path.display().to_string(), path: path.to_path_buf(), tokenizer })
 }
 
 fn prepare(name: &str, options: PrepareOptions, out: Out) -> anyhow::Result<Prepared> {

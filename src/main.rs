@@ -12,6 +12,7 @@ mod out;
 mod place;
 mod run;
 mod sample;
+mod stop;
 mod tokenizer_file;
 mod wire;
 

@@ -68,6 +68,7 @@ fn open_assuming(path: &Path, given: &Assumed, out: Out) -> anyhow::Result<OpenM
     }
     let file = assuming(formats::open(&folder)?, given, out)?;
     let tokenizer = own_tokenizer(&file)?;
+    say_tokenizer(&file, tokenizer.is_some(), out);
     let trainer = folder.join("trainer");
     let trained = trainer.join("state.json").is_file().then(|| read_trained(&folder)).transpose()?;
     let map = read_map(&trainer.join("vocab.json"), file.spec())?;
@@ -125,15 +126,32 @@ pub fn own_vocabulary(file: &formats::Model) -> anyhow::Result<Option<Vocabulary
     Ok(match file.format() {
         Format::Hf => Vocabulary::from_folder(path)?,
         Format::Gguf => Vocabulary::from_gguf(gguf::Container::open(path)?.metadata())?,
-        Format::Llama2c => beside(path, file.spec().vocab)?,
+        // one of another model may lie beside it, as in a folder of several
+        Format::Llama2c => tokenizer_file::beside_llama2c(path)?.filter(|v| v.tokens.len() == file.spec().vocab),
         Format::Blzt => None,
     })
 }
 
-/// The `tokenizer.bin` beside a llama2.c file, if it has as many tokens as the model.
-fn beside(path: &Path, vocab: usize) -> anyhow::Result<Option<Vocabulary>> {
-    let found = tokenizer_file::llama2c(&path.with_file_name("tokenizer.bin"))?;
-    Ok(found.filter(|v| v.tokens.len() == vocab))
+/// The file or folder that has the tokenizer of `file`, if it has one.
+pub fn beside_or_inside(file: &formats::Model) -> PathBuf {
+    match file.format() {
+        Format::Llama2c => file.path().with_file_name("tokenizer.bin"),
+        Format::Hf | Format::Gguf | Format::Blzt => file.path().into(),
+    }
+}
+
+/// Says which file beside a llama2.c model its tokenizer was taken from, or why that one was not.
+pub fn say_tokenizer(file: &formats::Model, found: bool, out: Out) {
+    let path = beside_or_inside(file);
+    if file.format() != Format::Llama2c || !path.exists() {
+        return;
+    }
+    if found {
+        out.say(format!("the tokenizer is {}", path.display()));
+    } else {
+        let vocab = file.spec().vocab;
+        out.warn(format!("{}: has another number of tokens than the {vocab} of the model, and is not used", path.display()));
+    }
 }
 
 /// The ids that training ran over, from `path`, if it is there.

@@ -9,7 +9,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use data::tokens::Width;
-use train::checkpoint::{CheckpointStore, MANIFEST, verify};
+use train::checkpoint::{CheckpointError, CheckpointStore, MANIFEST, verify};
 
 use crate::config::{RESOLVED_FILE, TokenWidth};
 use crate::exit::{self, Exit};
@@ -35,7 +35,7 @@ pub fn is_checkpoint(path: &Path) -> bool {
 /// 65 for a damaged checkpoint, 66 when there is none, or no model: what is there instead, and what to pass.
 pub fn model_folder(path: &Path, out: Out) -> anyhow::Result<PathBuf> {
     if is_checkpoint(path) {
-        verify(path)?;
+        verify(path).map_err(|error| damaged(path, &error))?;
         return Ok(path.to_path_buf());
     }
     if !is_run(path) {
@@ -52,11 +52,29 @@ pub fn model_folder(path: &Path, out: Out) -> anyhow::Result<PathBuf> {
             Err(error) => out.warn(format!("the best checkpoint is not whole, the last one is taken: {error}")),
         }
     }
-    let loaded = store.load_last()?;
+    let loaded = store.load_last().map_err(|error| none_whole(path, error))?;
     for skipped in &loaded.skipped {
         out.warn(format!("{}: passed over: {}", skipped.path.display(), skipped.reason));
     }
     Ok(loaded.path)
+}
+
+/// A checkpoint that is not what its manifest says: which file, and what to do.
+pub fn damaged(path: &Path, error: &CheckpointError) -> anyhow::Error {
+    let message = match hint::run_around(path) {
+        Some(run) => format!("{error}. The checkpoint is damaged; pass its run, {}, for one that is whole", run.display()),
+        None => format!("{error}. The checkpoint is damaged; copy it again, or export it again with `autoane convert`"),
+    };
+    Exit::new(error.exit_code(), message).into()
+}
+
+/// Every checkpoint of the run is damaged.
+pub fn none_whole(run: &Path, error: CheckpointError) -> anyhow::Error {
+    if !matches!(error, CheckpointError::NoneWhole { .. }) {
+        return error.into();
+    }
+    let next = "restore one from a copy, or train again with --overwrite and the settings in config.resolved.toml";
+    Exit::new(error.exit_code(), format!("{error}. The weights of {} are lost; {next}", run.display())).into()
 }
 
 /// Bytes at each end of a token file that are looked at.

@@ -208,8 +208,8 @@ fn open_data(
     let vocab = declared.or(corpus.tokenizer.as_ref().map(|t| t.vocab_size()));
     let raw_file = corpus.path.is_file();
     let width = raw_file.then(|| crate::place::token_width(&corpus.path, config.token_width, vocab)).transpose()?;
-    let options = DatasetOptions { width, vocab_size: declared, tokenizer: corpus.tokenizer, compact: config.compact_vocab, map };
-    Ok(Dataset::open(&corpus.path, options)?)
+    let tokenizer = corpus.tokenizer.clone();
+    corpus.open(DatasetOptions { width, vocab_size: declared, tokenizer, compact: config.compact_vocab, map })
 }
 
 /// The processor as the configuration wants it.

@@ -218,7 +218,6 @@ fn a_folder_of_runs_is_listed_and_the_one_to_pass_is_said() {
         vec!["eval", "RUNS"],
         vec!["logits", "RUNS", "--tokens", "1", "--out", &npy],
         vec!["convert", "RUNS", &npy],
-        vec!["inspect", "RUNS"],
         vec!["train", "RUNS", "--steps", "1"],
         vec!["train", "--resume", "RUNS"],
     ] {
@@ -226,6 +225,7 @@ fn a_folder_of_runs_is_listed_and_the_one_to_pass_is_said() {
         let args: Vec<&str> = args.into_iter().map(|a| if a == "RUNS" { &runs } else { a }).collect();
         fails(&args, 66, &listed);
     }
+    fails(&["inspect", &name("runs")], 65, &listed);
     fails(&["generate", &name("runs/stories-1/checkpoints")], 66, &["a part of a run", "pass the run"]);
     fails(&["train", "--resume", &name("runs/stories-1/checkpoints")], 66, &["a part of one", "runs/stories-1"]);
     fails(&["generate", &name("runs/storys-1")], 66, &["no such file or folder", "did you mean", "stories-1"]);

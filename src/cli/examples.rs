@@ -40,7 +40,7 @@ pub const CONVERT: &str = "Examples:
   autoane convert path/to/hf-dir half --dtype bf16
   autoane convert runs/NAME model.gguf --dtype q8_0
   autoane convert model.gguf my-model
-  autoane convert old.bin model.gguf --rope-theta 100000";
+  autoane convert old.bin model.gguf --rope-theta 100000 --tokenizer tokenizer.json";
 
 pub const INSPECT: &str = "Examples:
   autoane inspect runs/NAME

@@ -174,6 +174,9 @@ pub struct ConvertArgs {
     /// Type of the weights
     #[arg(long, value_name = "TYPE", default_value = "f32")]
     pub dtype: DtypeArg,
+    /// Tokenizer for an input without one (BLZT, llama2.c): tokenizer.json, a folder with one, GGUF, or llama2.c's tokenizer.bin
+    #[arg(long, value_name = "PATH")]
+    pub tokenizer: Option<PathBuf>,
     /// Replace a model that is there
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", hide_default_value = true, hide_possible_values = true)]
     pub overwrite: bool,

@@ -5,22 +5,26 @@ mod export;
 mod facts;
 mod peft;
 mod place;
+mod swap;
+mod tokenizer;
 mod verify;
 
+use std::path::Path;
 use std::time::Instant;
 
 use formats::{Encoding, Format, Model};
 use serde_json::{Value as Json, json};
 
-use self::export::Target;
+use self::export::{Beside, Target};
 use self::facts::Facts;
 use self::place::Destination;
-use self::verify::Verified;
+use self::verify::{Plan, Verified};
 use crate::adapter;
 use crate::cli::{ConvertArgs, ConvertTo, DtypeArg};
 use crate::exit;
 use crate::model_file;
 use crate::out::{self, Out};
+use crate::stop::Stop;
 
 /// Writes `args.input` as `args.output`.
 pub fn run(args: &ConvertArgs, out: Out) -> anyhow::Result<()> {
@@ -33,70 +37,95 @@ pub fn run(args: &ConvertArgs, out: Out) -> anyhow::Result<()> {
     let input = crate::place::model_folder(&input, out)?;
     let model = model_file::assuming(formats::open(&input)?, &args.assumed.given(), out)?;
     let model = adapter::merged(model, adapter)?;
+    let tokenizer = tokenizer::Source::of(&model, args.tokenizer.as_deref())?;
+    model_file::say_tokenizer(&model, tokenizer.path().is_some(), out);
     let destination = Destination::check(&args.output, &input, target.format, args.overwrite)?;
     let facts = Facts::of(&input, &model)?;
-    let verify = args.verify().unwrap_or(facts.training.is_some() || model.adapter().is_some());
+    let job = Job { model: &model, facts: &facts, tokenizer: &tokenizer, target, stop: Stop::listen()? };
     let temporary = destination.temporary();
-    let done = write(&model, &facts, &temporary, target, verify.then_some(args), out).and_then(|made| {
+    let done = job.write(args, &temporary, out).and_then(|made| {
+        job.stop.check()?;
         destination.put(&temporary)?;
         Ok(made)
     });
     if done.is_err() {
         // the error that is reported matters more than what is left behind
         place::remove(&temporary);
+        job.stop.check()?;
     }
-    let (bytes, verified) = done?;
+    let made = done.map_err(|error| destination.told(error))?;
     if target.format == Format::Llama2c {
-        export::tokenizer_bin(&model, &args.output, args.overwrite, out)?;
+        tokenizer.write_beside(&model, &args.output, args.overwrite, out)?;
     }
-    report(args, target, &model, bytes, verified, began, out)
+    report(args, &job, &made, began, out)
 }
 
-fn report(
-    args: &ConvertArgs,
+/// What is converted.
+struct Job<'a> {
+    model: &'a Model,
+    facts: &'a Facts,
+    tokenizer: &'a tokenizer::Source,
     target: Target,
-    model: &Model,
+    stop: Stop,
+}
+
+/// What came of it.
+struct Made {
     bytes: u64,
     verified: Option<Verified>,
-    began: Instant,
-    out: Out,
-) -> anyhow::Result<()> {
-    let (params, kind) = (model.layout().len(), target.encoding.name());
-    let what = format!("{} parameters in {kind}, {}", out::count(params as f64), out::bytes(bytes));
+    /// Why what should have been verified was not.
+    unverified: Option<String>,
+}
+
+impl Job<'_> {
+    /// Writes the model below a temporary name, and verifies it where that was asked for.
+    fn write(&self, args: &ConvertArgs, temporary: &Path, out: Out) -> anyhow::Result<Made> {
+        let (model, target, stop) = (self.model, self.target, &self.stop);
+        let asked = args.verify().unwrap_or(self.facts.training.is_some() || model.adapter().is_some());
+        let cpu = asked.then(|| args.machine.cpu()).transpose()?;
+        let plan = cpu.as_ref().map(|cpu| Plan::of(model.spec(), cpu.pool().threads()));
+        let unverified = plan.as_ref().and_then(|plan| plan.too_much(meter::available_memory()));
+        if let Some(why) = &unverified {
+            out.warn(format!("NOT verified: {why}; verify on a machine with more memory"));
+        }
+        let both = cpu.zip(plan).filter(|_| unverified.is_none());
+        let beside = Beside { facts: self.facts, tokenizer: self.tokenizer, verify: both.is_some() };
+        let written = export::write(model, &beside, temporary, target, stop)?;
+        for note in &written.notes {
+            out.warn(note);
+        }
+        let verified = match &both {
+            Some((cpu, plan)) => Some(plan.compare(cpu, model, temporary, target, stop, out)?),
+            None => None,
+        };
+        match target.format {
+            Format::Hf => card::write(temporary, self.facts, model, target, verified.as_ref())?,
+            Format::Gguf => card::note_difference(temporary, verified.as_ref())?,
+            Format::Blzt | Format::Llama2c => {}
+        }
+        if target.format == Format::Hf {
+            place::sync(temporary)?;
+        }
+        if self.tokenizer.path().is_none() && matches!(target.format, Format::Hf | Format::Gguf) {
+            out.say("the input has no tokenizer, so none goes with the weights; name one with --tokenizer");
+        }
+        Ok(Made { bytes: written.bytes, verified, unverified })
+    }
+}
+
+fn report(args: &ConvertArgs, job: &Job, made: &Made, began: Instant, out: Out) -> anyhow::Result<()> {
+    let (params, target) = (job.model.layout().len(), job.target);
+    let what = format!("{} parameters in {}, {}", out::count(params as f64), target.encoding.name(), out::bytes(made.bytes));
     out.line(format!("{}: {}, {what}", args.output.display(), target.format))?;
-    if let Some(v) = &verified {
+    if let Some(v) = &made.verified {
         out.line(format!("verified: {v}"))?;
     }
     out.json(&json!({
         "input": args.input, "output": args.output, "format": target.format.name(), "dtype": dtype_name(target.encoding),
-        "params": params, "bytes": bytes, "seconds": began.elapsed().as_secs_f64(),
-        "verified": verified.map_or(Json::Null, |v| v.json()), "peak_rss_bytes": meter::peak_rss_bytes(),
+        "tokenizer": job.tokenizer.path(), "params": params, "bytes": made.bytes, "seconds": began.elapsed().as_secs_f64(),
+        "verified": made.verified.as_ref().map_or(Json::Null, Verified::json), "not_verified": made.unverified,
+        "peak_rss_bytes": meter::peak_rss_bytes(),
     }))
-}
-
-/// Writes the model below a temporary name, and verifies it where that was asked for.
-fn write(
-    model: &Model,
-    facts: &Facts,
-    temporary: &std::path::Path,
-    target: Target,
-    verify: Option<&ConvertArgs>,
-    out: Out,
-) -> anyhow::Result<(u64, Option<Verified>)> {
-    let written = export::write(model, facts, temporary, target, verify.is_some())?;
-    for note in &written.notes {
-        out.warn(note);
-    }
-    let verified = match verify {
-        Some(args) => Some(verify::compare(&args.machine.cpu()?, model, temporary, target, out)?),
-        None => None,
-    };
-    match target.format {
-        Format::Hf => card::write(temporary, facts, model, target, verified.as_ref())?,
-        Format::Gguf => card::note_difference(temporary, verified.as_ref())?,
-        Format::Blzt | Format::Llama2c => {}
-    }
-    Ok((written.bytes, verified))
 }
 
 fn dtype_name(encoding: Encoding) -> &'static str {

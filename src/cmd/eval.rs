@@ -102,8 +102,7 @@ fn dataset(corpus: &Corpus, width: TokenWidth, vocab: usize, map: Option<VocabMa
     let raw = corpus.path.is_file();
     let width = raw.then(|| place::token_width(&corpus.path, width, Some(vocab))).transpose()?;
     let vocab_size = Some(map.as_ref().map_or(vocab, |m| m.full_vocab));
-    let options = DatasetOptions { width, vocab_size, tokenizer: corpus.tokenizer.clone(), compact: false, map };
-    Ok(Dataset::open(&corpus.path, options)?)
+    corpus.open(DatasetOptions { width, vocab_size, tokenizer: corpus.tokenizer.clone(), compact: false, map })
 }
 
 /// The score over the ids that training saw; none when the data has others.

@@ -76,7 +76,11 @@ fn plain(value: &Json) -> String {
 /// Says what `args.path` is.
 pub fn run(args: &InspectArgs, out: Out) -> anyhow::Result<()> {
     let path = &args.path;
-    let report = describe(path, out)?;
+    let report = describe(path, out).map_err(|error| match exit::code_of(&error) {
+        // what is there and is nothing that is known is bad data, whatever of it is missing
+        exit::MISSING if path.exists() => Exit::new(exit::BAD_DATA, exit::explain(&error)).into(),
+        _ => error,
+    })?;
     report.print(path, out)
 }
 

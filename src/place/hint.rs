@@ -54,7 +54,7 @@ pub fn instead_of_run(path: &Path) -> String {
 }
 
 /// The run that `path` lies in.
-fn run_around(path: &Path) -> Option<PathBuf> {
+pub(super) fn run_around(path: &Path) -> Option<PathBuf> {
     let whole = std::path::absolute(path).ok()?;
     whole.ancestors().skip(1).take(3).find(|p| is_run(p)).map(|run| {
         // as it was typed, where that is possible

@@ -98,7 +98,11 @@ impl RunFolder {
     /// # Errors
     /// 65 when there are checkpoints and each is damaged.
     pub fn last(&self) -> anyhow::Result<Option<Loaded>> {
-        if self.store.steps()?.is_empty() { Ok(None) } else { Ok(Some(self.store.load_last()?)) }
+        if self.store.steps()?.is_empty() {
+            Ok(None)
+        } else {
+            Ok(Some(self.store.load_last().map_err(|e| crate::place::none_whole(&self.path, e))?))
+        }
     }
 
     /// Makes `best` name what the state in `checkpoint` calls the best: a kill may have come between the two.

@@ -57,6 +57,8 @@ impl Scan {
 #[derive(Debug)]
 pub struct TokenFile {
     path: PathBuf,
+    /// What a message about the whole calls it.
+    name: PathBuf,
     map: Option<Mmap>, // None: an empty file, which cannot be mapped
     width: Width,
     len: u64,
@@ -85,7 +87,7 @@ impl TokenFile {
             ));
         }
         let map = if bytes == 0 { None } else { Some(map_file(&file).map_err(|e| DataError::reading(path, e))?) };
-        Ok(Self { path: path.to_path_buf(), map, width, len: bytes / unit })
+        Ok(Self { path: path.to_path_buf(), name: path.to_path_buf(), map, width, len: bytes / unit })
     }
 
     /// Tokens in the file.
@@ -106,6 +108,16 @@ impl TokenFile {
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What a message about the whole calls it: the file, unless another name was given.
+    pub fn name(&self) -> &Path {
+        &self.name
+    }
+
+    /// Gives it the name of what it was made from, which a user knows better than a file in a cache.
+    pub fn set_name(&mut self, name: &Path) {
+        self.name = name.to_path_buf();
     }
 
     fn bytes(&self, start: u64, count: usize) -> &[u8] {
@@ -200,7 +212,7 @@ impl TokenFile {
     pub fn check_window(&self, seq: usize) -> Result<()> {
         if self.len < seq as u64 + 1 {
             return Err(DataError::bad(
-                &self.path,
+                &self.name,
                 Place::File,
                 format!("at least {} tokens (one window of {seq} and its targets)", seq + 1),
                 format!("{} tokens; use a shorter sequence or more data", self.len),

@@ -1,6 +1,6 @@
 //! The model card: `README.md` with the hub's front matter beside a Hugging Face folder, `general.*` keys in a GGUF file.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 
 use super::export::Target;
 use super::facts::{Facts, Training};
-use super::place::cannot_write;
+use super::place::{self, cannot_write};
 use super::verify::Verified;
 use crate::out;
 
@@ -29,7 +29,7 @@ pub fn write(dir: &Path, facts: &Facts, model: &Model, target: Target, verified:
     for (name, value) in rows(facts, model, target, verified) {
         text += &format!("| {name} | {} |\n", value.replace('|', "\\|").replace('\n', " "));
     }
-    fs::write(&path, text).map_err(|e| cannot_write(&path, &e))
+    place::write(&path, text.as_bytes())
 }
 
 fn architecture(model: &Model) -> String {

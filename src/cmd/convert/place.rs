@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use formats::Format;
 
+use super::swap::exchange;
 use crate::exit::{self, Exit};
 
 /// A free place, or one whose model may be replaced.
@@ -24,6 +25,10 @@ impl Destination {
         let (Ok(meta), true) = (output.metadata(), output.file_name().is_some()) else {
             if output.file_name().is_none() {
                 return refuse("is no name for a new file or folder");
+            }
+            let parent = parent(output);
+            if format != Format::Hf && !parent.is_dir() {
+                return refuse(&format!("its folder {} is not there; make it, or name another place", parent.display()));
             }
             if format == Format::Llama2c && output.ends_with("tokenizer.bin") {
                 return refuse("is the name of the tokenizer that goes beside the model; name another");
@@ -64,29 +69,69 @@ impl Destination {
         self.path.with_file_name(format!(".{name}.{what}-{}", std::process::id()))
     }
 
-    /// Puts what was written in its place; a folder that is replaced goes aside first.
+    /// `error` with the name that was typed in place of a temporary one.
+    pub fn told(&self, error: anyhow::Error) -> anyhow::Error {
+        let temporary = self.temporary();
+        // a writer of a single file has a temporary name of its own
+        let inner = Destination { path: temporary.clone() }.temporary();
+        let text = exit::explain(&error);
+        let plain = [inner, temporary]
+            .iter()
+            .fold(text.clone(), |text, name| text.replace(&name.display().to_string(), &self.path.display().to_string()));
+        if plain == text { error } else { Exit::new(exit::code_of(&error), plain).into() }
+    }
+
+    /// Puts what was written in its place, in one step where the system can: a folder that is replaced changes places with
+    /// the new one, else it goes aside first.
     ///
     /// # Errors
     /// 73 and 74.
     pub fn put(&self, temporary: &Path) -> anyhow::Result<()> {
-        let old = self.beside("old");
-        let aside = self.path.is_dir();
-        if aside {
-            fs::rename(&self.path, &old).map_err(|e| cannot_write(&self.path, &e))?;
+        let failed = |e| cannot_write(&self.path, &e);
+        if !self.path.is_dir() {
+            fs::rename(temporary, &self.path).map_err(failed)?;
+        } else if exchange(temporary, &self.path).is_ok() {
+            sync(parent(&self.path))?;
+            remove(temporary);
+        } else {
+            self.put_in_two_steps(temporary).map_err(failed)?;
         }
-        if let Err(error) = fs::rename(temporary, &self.path) {
-            if aside {
-                // what was there comes back; the error that is reported is the first
-                let _ = fs::rename(&old, &self.path);
-            }
-            return Err(cannot_write(&self.path, &error));
-        }
-        if aside {
-            remove(&old);
-        }
-        let parent = self.path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        fs::File::open(parent).and_then(|dir| dir.sync_all()).map_err(|e| cannot_write(parent, &e))
+        sync(parent(&self.path))
     }
+
+    fn put_in_two_steps(&self, temporary: &Path) -> std::io::Result<()> {
+        let old = self.beside("old");
+        fs::rename(&self.path, &old)?;
+        if let Err(error) = fs::rename(temporary, &self.path) {
+            // what was there comes back; the error that is reported is the first
+            let _ = fs::rename(&old, &self.path);
+            return Err(error);
+        }
+        remove(&old);
+        Ok(())
+    }
+}
+
+/// The folder that `path` lies in.
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Makes the file `path`, or the names in the folder `path`, outlive a power cut.
+///
+/// # Errors
+/// 73 and 74.
+pub fn sync(path: &Path) -> anyhow::Result<()> {
+    fs::File::open(path).and_then(|file| file.sync_all()).map_err(|e| cannot_write(path, &e))
+}
+
+/// Writes a small file, synced.
+///
+/// # Errors
+/// 73 and 74.
+pub fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    fs::write(path, bytes).map_err(|e| cannot_write(path, &e))?;
+    sync(path)
 }
 
 /// Files of a model folder beside its weights and its tokenizer.
@@ -95,7 +140,7 @@ const BESIDE: [&str; 6] =
 
 /// A folder that `convert` or a hub download could have made: files of a model, and nothing else.
 fn is_plain_model(dir: &Path) -> bool {
-    let known = |name: &str| BESIDE.contains(&name) || super::export::TOKENIZER.contains(&name) || name.ends_with(".safetensors");
+    let known = |name: &str| BESIDE.contains(&name) || super::tokenizer::FILES.contains(&name) || name.ends_with(".safetensors");
     let of_model = |e: fs::DirEntry| e.file_type().is_ok_and(|t| !t.is_dir()) && e.file_name().to_str().is_some_and(known);
     let all = fs::read_dir(dir).map(|mut entries| entries.all(|e| e.is_ok_and(of_model)));
     dir.join("config.json").is_file() && all.unwrap_or(false)

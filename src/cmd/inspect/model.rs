@@ -22,7 +22,7 @@ pub fn describe(path: &Path) -> anyhow::Result<Report> {
     });
     if checkpoint && let Err(error) = verify(path) {
         report.fact("integrity", "damaged");
-        report.problem = Some((error.exit_code(), error.to_string()));
+        report.problem = Some((error.exit_code(), place::damaged(path, &error).to_string()));
         return Ok(report);
     }
     let found = formats::inspect(path)?;
@@ -74,6 +74,11 @@ pub fn of_one_file(path: &Path, name: &str) -> anyhow::Result<Option<Report>> {
     report.fact("integrity", "the size is that of the header");
     add_spec(&mut report, model.spec(), model.special());
     report.fact("not_said", json!(format.unsaid()));
+    let beside =
+        crate::model_file::own_vocabulary(&model).map(|found| found.map(|_| crate::model_file::beside_or_inside(&model)));
+    let (tokenizer, problem) = beside.map_or_else(|e| (None, Some((0, crate::exit::explain(&e)))), |found| (found, None));
+    report.fact("tokenizer", tokenizer.map_or(json!(false), |path| json!(path)));
+    report.problem = problem;
     if format == Format::Blzt {
         let header = formats::blzt::read_header(path)?;
         report.fact("step", header.step);
@@ -82,7 +87,10 @@ pub fn of_one_file(path: &Path, name: &str) -> anyhow::Result<Option<Report>> {
         report.fact("loss", json!(header.loss));
         report.fact("adam_updates", header.adam_t);
     }
-    report.more.push(format!("not said by this format: {}, tokenizer", format.unsaid().join(", ")));
+    report.more.push(format!(
+        "not said by this format: {}, and the tokenizer, which lies beside it or nowhere",
+        format.unsaid().join(", ")
+    ));
     Ok(Some(report))
 }
 

@@ -133,9 +133,16 @@ impl Dataset {
         }
     }
 
+    /// The same under the name of what it was made from, for messages about the whole.
+    #[must_use]
+    pub fn named(mut self, name: &Path) -> Self {
+        self.tokens.set_name(name);
+        self
+    }
+
     pub(super) fn too_short(&self, train: u64, seq: usize) -> DataError {
         DataError::bad(
-            self.tokens.path(),
+            self.tokens.name(),
             Place::File,
             format!("at least {} tokens to train on (one window of {seq} and its targets)", seq + 1),
             format!("{train} of {}; use a shorter sequence, a smaller validation fraction or more data", self.tokens.len()),

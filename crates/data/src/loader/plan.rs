@@ -22,7 +22,7 @@ impl Plan {
         if packing == Packing::Documents {
             let Some(eot) = data.eot() else {
                 let expected = "an end-of-text token, to pack whole documents";
-                return Err(DataError::bad(data.tokens().path(), Place::File, expected, "no tokenizer that names one"));
+                return Err(DataError::bad(data.tokens().name(), Place::File, expected, "no tokenizer that names one"));
             };
             plan.bounds = Some(Arc::new(bounds(data, eot, start, len, seq as u64)?));
         }
