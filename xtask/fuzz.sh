@@ -19,7 +19,7 @@ coverage=(--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-l
 
 build() {
   # --target keeps build scripts and macros free of instruments that only libFuzzer provides
-  RUSTFLAGS="${coverage[*]}" cargo build --quiet --release --manifest-path fuzz/Cargo.toml --target "$host" \
+  RUSTFLAGS="${coverage[*]}" cargo build --locked --quiet --release --manifest-path fuzz/Cargo.toml --target "$host" \
     --target-dir "$home"
 }
 

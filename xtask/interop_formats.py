@@ -10,7 +10,9 @@ rope is scaled. Tolerances are shares of the logits' standard deviation; llama.c
 
 import hashlib
 import json
+import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -23,6 +25,7 @@ import transformers
 from safetensors.torch import load_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
+import gguf_check
 from interop import Binary, Failure, GOLDEN, load
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -64,6 +67,7 @@ FAMILIES = {
     "qwen3": ("qwen3", shape(head_dim=32, rope_parameters=rope(1e6))),
     "qwen3-untied": ("qwen3", shape(head_dim=32, tie_word_embeddings=False)),
     "smollm3": ("smollm3", shape(num_hidden_layers=4, use_sliding_window=False)),
+    "smollm3-rotated": ("smollm3", shape(num_hidden_layers=4, use_sliding_window=False, no_rope_layers=[1, 1, 1, 1])),
 }
 # What each format can say of which family
 LLAMA2C = {"llama", "llama-untied", "mistral"}
@@ -196,32 +200,13 @@ def check_back(binary, family):
     print(f"  {family.name}: bit for bit through {', '.join(formats)}")
 
 
-def check_gguf_py(path, family):
-    """gguf-py's own reader: every tensor, its name, shape and values."""
-    import gguf
-    reader = gguf.GGUFReader(path)
-    ours = load_file(family.hf / "model.safetensors")
-    found = {t.name: gguf.dequantize(t.data, t.tensor_type) for t in reader.tensors if t.name != "rope_freqs.weight"}
-    if len(found) != len(ours):
-        raise Failure(f"{path}: {len(found)} tensors, {len(ours)} in the folder")
-    for name, theirs in [("token_embd.weight", "model.embed_tokens.weight"), ("blk.1.ffn_down.weight", "model.layers.1.mlp.down_proj.weight"),
-                         ("output_norm.weight", "model.norm.weight"), ("blk.0.attn_v.weight", "model.layers.0.self_attn.v_proj.weight")]:
-        if not np.array_equal(found[name], ours[theirs].numpy()):
-            raise Failure(f"{path}: {name} is not {theirs}")
-    arch = bytes(reader.fields["general.architecture"].parts[-1]).decode()
-    context = int(reader.fields[f"{arch}.context_length"].parts[-1][0])
-    if context != 256:
-        raise Failure(f"{path}: {arch}.context_length is {context}")
-    return arch
-
-
 def check_gguf(binary, llama, family):
     """Each type of weights in llama.cpp: logits; in f32 the greedy text too."""
     worst = {}
     for dtype, tolerance in LLAMA_CPP.items():
         path = family.convert(binary, family.hf, f"{family.name}-{dtype}.gguf", "--dtype", dtype)
         if dtype == "f32":
-            arch = check_gguf_py(path, family)
+            arch, keys, tensors = gguf_check.check(path, family.hf, family.words)
             near(f"{family.name}: our logits of the gguf", np.load(binary.logits(path, family.ids)), family.logits, TRANSFORMERS)
         if llama.why:
             continue
@@ -230,7 +215,7 @@ def check_gguf(binary, llama, family):
         near(f"{family.name} in {dtype}: our logits of the gguf", np.load(binary.logits(path, family.ids)), theirs, tolerance,
              dtype != "f32")
     said = ", ".join(f"{dtype} {w:.1e}" for dtype, w in worst.items())
-    print(f"  {family.name}: gguf-py reads {arch}; llama.cpp's logits differ from transformers' by {said or 'SKIPPED'}")
+    print(f"  {family.name}: gguf-py reads {arch} (all {keys} keys and {tensors} tensors as in the folder); llama.cpp's logits differ from transformers' by {said or 'SKIPPED'}")
     return family.folder / f"{family.name}-f32.gguf"
 
 
@@ -297,6 +282,7 @@ def run_all(binary):
     llama, words = LlamaCpp(), tokenizer()
     if llama.why:
         skipped("llama.cpp", llama.why)
+    stories(binary, llama)
     for name in FAMILIES:
         folder = binary.folder / name
         folder.mkdir()
@@ -311,21 +297,48 @@ def run_all(binary):
                 check_tokens(llama, family, path)
 
 
+def stories(binary, llama):
+    """stories260K, which llama2.c's own program continues with a text that is known: from its file, and from what we make of it."""
+    data = pathlib.Path(os.environ.get("AUTOANE_SHARED", HERE.parent.parent / "shared")) / "data" / "stories260K"
+    if not data.is_dir():
+        return skipped("stories260K", f"{data} is not there")
+    known = re.search(r'Greedy from <s>, 40 tokens: "(.*)"', (data / "EXPECT.txt").read_text()).group(1)
+    model = binary.folder / "stories" / "stories260K.bin"
+    model.parent.mkdir()
+    shutil.copy(data / "stories260K.bin", model)
+    shutil.copy(data / "tok512.bin", model.with_name("tokenizer.bin"))
+    for name, words in [("stories.gguf", []), ("stories-hf", []), ("again.bin", ["--to", "llama2c"])]:
+        binary.call("convert", model, model.with_name(name), *words)
+    for name in ("stories260K.bin", "stories.gguf", "stories-hf", "again.bin"):
+        said = json.loads(binary.call("generate", model.with_name(name), "--temperature", 0, "--max-tokens", 40, "--json"))
+        if said["text"] != known or len(said["ids"]) != 40:
+            raise Failure(f"{name}: greedy text is {said['text']!r}, of llama2.c {known!r}")
+    if not llama.why:
+        theirs = llama.greedy(model.with_name("stories.gguf"), [1], 40)["ids"]
+        if theirs != said["ids"]:
+            raise Failure(f"stories.gguf: llama.cpp's greedy ids are {theirs}, ours {said['ids']}")
+    print("  stories260K: the 40 greedy tokens of llama2.c, from its file and ours" + ("" if llama.why else ", in llama.cpp too"))
+
+
 def real(binary, path):
-    """A released model: our greedy text is llama.cpp's, our logits near."""
+    """A released model. In f32 our greedy text is llama.cpp's, token for token; in the file's own type both programs round
+    activations their own way, and the logits are near."""
     llama = LlamaCpp()
     if llama.why:
         return skipped("a real model in llama.cpp", llama.why)
     prompt = "Once upon a time, a little fox"
-    theirs = llama.call("greedy", path, "--prompt", prompt, "-n", GREEDY)
-    ours = json.loads(binary.call("generate", path, "--prompt", prompt, "--temperature", 0, "--max-tokens", GREEDY, "--json"))
-    same = next((i for i, (a, b) in enumerate(zip(ours["ids"], theirs["ids"])) if a != b), len(theirs["ids"]))
-    ids = theirs["prompt"] + theirs["ids"]
-    apart = near("logits", np.load(binary.logits(path, ids)), llama.logits(path, ids, binary.folder / "l.npy"), 1e-1, True)
-    print(f"  {pathlib.Path(path).name}: {same} of {len(theirs['ids'])} greedy tokens as llama.cpp's (its closest choice "
-          f"{theirs['closest']:.1e}); logits differ by {apart:.1e} of their deviation")
-    if same < len(theirs["ids"]) and theirs["closest"] > apart * 10:
-        raise Failure(f"greedy text leaves llama.cpp's after {same} tokens: {ours['text']!r} and {theirs['text']!r}")
+    exact = binary.folder / "f32.gguf"
+    binary.call("convert", path, exact)
+    for model, tolerance in [(exact, LLAMA_CPP["f32"]), (path, 1e-1)]:
+        theirs = llama.call("greedy", model, "--prompt", prompt, "-n", GREEDY)
+        ours = json.loads(binary.call("generate", model, "--prompt", prompt, "--temperature", 0, "--max-tokens", GREEDY, "--json"))
+        same = next((i for i, (a, b) in enumerate(zip(ours["ids"], theirs["ids"])) if a != b), len(theirs["ids"]))
+        ids = theirs["prompt"] + theirs["ids"]
+        apart = near("logits", np.load(binary.logits(model, ids)), llama.logits(model, ids, binary.folder / "l.npy"), tolerance, True)
+        print(f"  {pathlib.Path(model).name}: {same} of {len(theirs['ids'])} greedy tokens as llama.cpp's (its closest choice "
+              f"{theirs['closest']:.1e}); logits differ by {apart:.1e} of their deviation")
+        if model == exact and same < len(theirs["ids"]):
+            raise Failure(f"greedy text leaves llama.cpp's after {same} tokens: {ours['text']!r} and {theirs['text']!r}")
 
 
 def main(words):
