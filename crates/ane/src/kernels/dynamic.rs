@@ -91,9 +91,15 @@ pub fn ffn_bwd(shape: &BlockShape, form: WeightForm) -> Built {
 /// From the gradient of the attention branch to those of queries, keys and values before their rotation.
 pub fn attn_bwd(shape: &BlockShape, form: WeightForm) -> Built {
     let (d, q, kv) = (shape.dim, shape.q_dim(), shape.kv_dim());
-    let activations: [&[_]; 4] = [&[("q", q)], &[("k", kv)], &[("v", kv)], &[("dout", d)]];
-    let weights = [(Stack::one(shape, Part::O), Lie::Upright)];
-    let mut g = Graph::new(shape, KernelForm::Fused, ports(shape, form, &activations, &weights));
+    let most = d.max(q);
+    // keys and values share a column where they fit below each other; the matrix lies so that it fills its columns
+    let columns: &[&[_]] = if 2 * kv <= most {
+        &[&[("q", q)], &[("k", kv), ("v", kv)], &[("dout", d)]]
+    } else {
+        &[&[("q", q)], &[("k", kv)], &[("v", kv)], &[("dout", d)]]
+    };
+    let weights = [(Stack::one(shape, Part::O), if q < d { Lie::Upright } else { Lie::Turned })];
+    let mut g = Graph::new(shape, KernelForm::Fused, ports(shape, form, columns, &weights));
     let (dout, w_o) = (g.field("dout"), g.weight(&["wo"]));
     let da = g.back(w_o, dout);
     let heads = Heads { q: g.field("q"), k: g.field("k"), v: g.field("v") };

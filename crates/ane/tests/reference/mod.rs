@@ -226,12 +226,13 @@ pub fn random(spec: ModelSpec) -> Reference {
     Reference { spec, layout, params, defect: Defect::None, turns: Vec::new() }.turning()
 }
 
-/// The shapes that every kernel is tried on: as many key heads as query heads, and fewer; the width of a head is never
-/// `dim / heads`, and no two of theta, epsilon and residual scale are the usual ones in both.
+/// The shapes that every kernel is tried on: as many key heads as query heads, with fewer and with just as many channels as
+/// the stream, and fewer key heads, with more channels; in the last theta, epsilon and residual scale are not the usual ones.
 pub fn cases() -> Vec<Reference> {
     let base = model::preset("stories110m").map(|p| p.spec).expect("a preset");
     let small = ModelSpec { layers: 2, vocab: 96, ..base };
     let plain = ModelSpec { dim: 64, heads: 4, kv_heads: 4, head_dim: 8, hidden: 96, ..small.clone() };
+    let square = ModelSpec { dim: 32, heads: 2, kv_heads: 2, head_dim: 16, hidden: 48, ..small.clone() };
     let grouped = ModelSpec {
         dim: 32,
         heads: 6,
@@ -243,5 +244,5 @@ pub fn cases() -> Vec<Reference> {
         residual_scale: 0.35,
         ..small
     };
-    vec![random(plain), random(grouped)]
+    vec![random(plain), random(square), random(grouped)]
 }

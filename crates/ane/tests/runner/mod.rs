@@ -25,15 +25,20 @@ impl Outputs {
     }
 }
 
-/// The kernel on one window; `inputs` are `[s, channels]`, those that it does not read are ignored.
+/// The kernel on one window, in fp16 op by op; `inputs` are `[s, channels]`, those that it does not read are ignored.
 pub fn run(spec: &KernelSpec, model: &Reference, layer: usize, inputs: &[(&str, &[f64])]) -> Outputs {
+    run_in(Numerics::exact(), spec, model, layer, inputs)
+}
+
+/// The same in other numerics.
+pub fn run_in(numerics: Numerics, spec: &KernelSpec, model: &Reference, layer: usize, inputs: &[(&str, &[f64])]) -> Outputs {
     mil::check(&spec.program).unwrap_or_else(|e| panic!("{}: {e}", spec.name));
     let seq = spec.outputs[0].shape()[3];
     let of = Model { spec: &model.spec, layout: &model.layout, params: &model.params, seq };
     let deeper = spec.deeper.iter().map(|(path, what, above)| (path.clone(), weights::file(*what, &of, layer + above)));
     let first = spec.baked.iter().map(|(path, what)| (path.clone(), weights::file(*what, &of, layer)));
     let blobs: Vec<_> = first.chain(deeper).collect();
-    let program = Executable::new(&spec.program, &blobs, Numerics::exact()).unwrap_or_else(|e| panic!("{}: {e}", spec.name));
+    let program = Executable::new(&spec.program, &blobs, numerics).unwrap_or_else(|e| panic!("{}: {e}", spec.name));
     let surfaces: Vec<Tensor> = spec.inputs.iter().map(|p| surface(p, spec.name, model, layer, inputs)).collect();
     let results = program.run("main", &surfaces).unwrap_or_else(|e| panic!("{}: {e}", spec.name));
     let mut outputs = Vec::new();
