@@ -18,7 +18,8 @@ extern "C" {
 #endif // __cplusplus
 
 /*
- Opens the device: the Neural Engine on macOS, its simulator elsewhere. Can be called again.
+ Opens the device: the Neural Engine on a Mac, its simulator elsewhere, and wherever the environment variable
+ `ANE_BRIDGE_SIM` names a profile of it (`m4`, `m1,strict`, ...). Can be called again.
 
  Returns 0, or -1 where there is no device.
  */

@@ -32,12 +32,13 @@ fn count(what: &'static str, n: c_int, most: usize, expected: &'static str) -> R
     fits.ok_or(BridgeError::Number { what, found: n.into(), expected })
 }
 
-/// Opens the device: the Neural Engine on macOS, its simulator elsewhere. Can be called again.
+/// Opens the device: the Neural Engine on a Mac, its simulator elsewhere, and wherever the environment variable
+/// `ANE_BRIDGE_SIM` names a profile of it (`m4`, `m1,strict`, ...). Can be called again.
 ///
 /// Returns 0, or -1 where there is no device.
 #[unsafe(no_mangle)]
 pub extern "C" fn ane_bridge_init() -> c_int {
-    guarded(-1, || backend::open().map(|_| 0))
+    guarded(-1, || backend::open().map(|()| 0))
 }
 
 /// Text of the last failure on this thread, empty if there was none. Valid until the next failure on this thread.

@@ -1,38 +1,45 @@
-//! The device of this process: opened once, by `ane_bridge_init`.
+//! The device of this process, opened once by `ane_bridge_init`: the Neural Engine on a Mac, the simulator elsewhere, and
+//! wherever the environment names a profile of it.
 
 use std::sync::OnceLock;
 
 use ane::{DeviceError, Profile, Simulator};
 
-use crate::bridge::Bridge;
+use crate::bridge::{Bridge, Kernels};
 use crate::error::BridgeError;
 
-/// The device of this platform.
-type Backend = Simulator;
+/// Words of a profile of the simulator, such as `m4,strict` or `m1,evaluate=3`.
+const PROFILE: &str = "ANE_BRIDGE_SIM";
 
-static BRIDGE: OnceLock<Bridge<Backend>> = OnceLock::new();
+type Open = Box<dyn Kernels + Send + Sync>;
+
+static BRIDGE: OnceLock<Open> = OnceLock::new();
 
 /// Opens the device, or finds it open.
-pub fn open() -> Result<&'static Bridge<Backend>, BridgeError> {
-    if let Some(bridge) = BRIDGE.get() {
-        return Ok(bridge);
+pub fn open() -> Result<(), BridgeError> {
+    if BRIDGE.get().is_none() {
+        let bridge = device()?;
+        // two threads may get here: the second bridge is dropped, unused
+        BRIDGE.get_or_init(|| bridge);
     }
-    // two threads may get here: one bridge is dropped, unused
-    let bridge = Bridge::new(device()?);
-    Ok(BRIDGE.get_or_init(|| bridge))
+    Ok(())
 }
 
 /// The open device.
-pub fn get() -> Result<&'static Bridge<Backend>, BridgeError> {
-    BRIDGE.get().ok_or(BridgeError::NotOpen)
+pub fn get() -> Result<&'static (dyn Kernels + Send + Sync), BridgeError> {
+    BRIDGE.get().map(Box::as_ref).ok_or(BridgeError::NotOpen)
 }
 
-/// Words of a profile of the simulator, such as `m4,strict` or `m1,evaluate=3`, where it is the device.
-const PROFILE: &str = "ANE_BRIDGE_SIM";
+fn device() -> Result<Open, DeviceError> {
+    match std::env::var(PROFILE) {
+        Ok(words) => simulator(&words),
+        Err(_) if cfg!(all(target_os = "macos", target_arch = "aarch64")) => Ok(Box::new(Bridge::new(ane_macos::open()?))),
+        Err(_) => simulator(""),
+    }
+}
 
-fn device() -> Result<Backend, BridgeError> {
-    let words = std::env::var(PROFILE).unwrap_or_default();
+fn simulator(words: &str) -> Result<Open, DeviceError> {
     let profile = words.parse::<Profile>().map_err(|e| DeviceError::Unavailable(format!("{PROFILE}: {e}")))?;
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
-    Ok(Simulator::new(profile, threads))
+    Ok(Box::new(Bridge::new(Simulator::new(profile, threads))))
 }

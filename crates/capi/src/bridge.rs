@@ -51,34 +51,37 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Kernels by handle: what the functions of C need, whatever the device.
+pub trait Kernels {
+    /// Compiles and loads `text`, makes a surface for each size, and binds them. The program counts as compiled from then on
+    /// that it is loaded.
+    fn compile(&self, text: &str, blobs: &[(String, Vec<u8>)], inputs: &[usize], outputs: &[usize])
+    -> Result<usize, BridgeError>;
+
+    /// Runs a kernel and waits for it.
+    fn evaluate(&self, handle: usize) -> Result<(), BridgeError>;
+
+    /// Copies `data` to the beginning of input `index`.
+    fn write_input(&self, handle: usize, index: i64, data: &[u8]) -> Result<(), BridgeError>;
+
+    /// Copies the beginning of output `index` to `data`, all of it.
+    fn read_output(&self, handle: usize, index: i64, data: &mut [MaybeUninit<u8>]) -> Result<(), BridgeError>;
+
+    /// Unloads a kernel and releases its surfaces.
+    fn free(&self, handle: usize) -> Result<(), BridgeError>;
+
+    /// Programs compiled and loaded since the last reset.
+    fn compile_count(&self) -> i32;
+
+    /// Counts from 0 again; what the device allows a process does not change.
+    fn reset_compile_count(&self);
+}
+
 impl<D: Device> Bridge<D> {
     /// A bridge to `device`.
     pub fn new(device: D) -> Bridge<D> {
         let kernels = Mutex::new(Handles { last: 0, live: HashMap::new() });
         Bridge { device, kernels, compiles: AtomicI32::new(0) }
-    }
-
-    /// Compiles and loads `text`, makes a surface for each size, and binds them. The program counts as compiled from then on
-    /// that it is loaded.
-    pub fn compile(
-        &self,
-        text: &str,
-        blobs: &[(String, Vec<u8>)],
-        inputs: &[usize],
-        outputs: &[usize],
-    ) -> Result<usize, BridgeError> {
-        blobs.iter().try_for_each(|(name, _)| weight_name::check(name))?;
-        let kernel = self.device.compile(&Source { name: "kernel", text, blobs })?;
-        self.compiles.fetch_add(1, Ordering::Relaxed);
-        let inputs = self.slots("inputs", kernel.inputs(), inputs)?;
-        let outputs = self.slots("outputs", kernel.outputs(), outputs)?;
-        let request = kernel.request(&surfaces(&inputs), &surfaces(&outputs))?;
-        let bound = Arc::new(Bound { kernel, request, inputs, outputs, failed: Mutex::new(false) });
-        let mut kernels = lock(&self.kernels);
-        kernels.last += HANDLE_STEP;
-        let handle = kernels.last;
-        kernels.live.insert(handle, bound);
-        Ok(handle)
     }
 
     fn slots(&self, side: &'static str, ports: &[Port], sizes: &[usize]) -> Result<Vec<Slot<D::Surface>>, BridgeError> {
@@ -101,9 +104,31 @@ impl<D: Device> Bridge<D> {
     fn bound(&self, handle: usize) -> Result<Arc<Bound<D::Kernel>>, BridgeError> {
         lock(&self.kernels).live.get(&handle).cloned().ok_or(BridgeError::Handle)
     }
+}
 
-    /// Runs a kernel and waits for it.
-    pub fn evaluate(&self, handle: usize) -> Result<(), BridgeError> {
+impl<D: Device> Kernels for Bridge<D> {
+    fn compile(
+        &self,
+        text: &str,
+        blobs: &[(String, Vec<u8>)],
+        inputs: &[usize],
+        outputs: &[usize],
+    ) -> Result<usize, BridgeError> {
+        blobs.iter().try_for_each(|(name, _)| weight_name::check(name))?;
+        let kernel = self.device.compile(&Source { name: "kernel", text, blobs })?;
+        self.compiles.fetch_add(1, Ordering::Relaxed);
+        let inputs = self.slots("inputs", kernel.inputs(), inputs)?;
+        let outputs = self.slots("outputs", kernel.outputs(), outputs)?;
+        let request = kernel.request(&surfaces(&inputs), &surfaces(&outputs))?;
+        let bound = Arc::new(Bound { kernel, request, inputs, outputs, failed: Mutex::new(false) });
+        let mut kernels = lock(&self.kernels);
+        kernels.last += HANDLE_STEP;
+        let handle = kernels.last;
+        kernels.live.insert(handle, bound);
+        Ok(handle)
+    }
+
+    fn evaluate(&self, handle: usize) -> Result<(), BridgeError> {
         let bound = self.bound(handle)?;
         let mut failed = lock(&bound.failed);
         *failed = true; // also where the device panics
@@ -112,16 +137,14 @@ impl<D: Device> Bridge<D> {
         Ok(())
     }
 
-    /// Copies `data` to the beginning of input `index`.
-    pub fn write_input(&self, handle: usize, index: i64, data: &[u8]) -> Result<(), BridgeError> {
+    fn write_input(&self, handle: usize, index: i64, data: &[u8]) -> Result<(), BridgeError> {
         let bound = self.bound(handle)?;
         let slot = slot("input", &bound.inputs, index, data.len())?;
         let _one_at_a_time = lock(&bound.failed);
         Ok(slot.surface.write(|bytes| slot.scatter(bytes, data))?)
     }
 
-    /// Copies the beginning of output `index` to `data`, all of it.
-    pub fn read_output(&self, handle: usize, index: i64, data: &mut [MaybeUninit<u8>]) -> Result<(), BridgeError> {
+    fn read_output(&self, handle: usize, index: i64, data: &mut [MaybeUninit<u8>]) -> Result<(), BridgeError> {
         let bound = self.bound(handle)?;
         let slot = slot("output", &bound.outputs, index, data.len())?;
         if *lock(&bound.failed) {
@@ -130,19 +153,16 @@ impl<D: Device> Bridge<D> {
         Ok(slot.surface.read(|bytes| slot.gather(bytes, data))?)
     }
 
-    /// Unloads a kernel and releases its surfaces.
-    pub fn free(&self, handle: usize) -> Result<(), BridgeError> {
+    fn free(&self, handle: usize) -> Result<(), BridgeError> {
         let bound = lock(&self.kernels).live.remove(&handle);
         bound.map(drop).ok_or(BridgeError::Handle)
     }
 
-    /// Programs compiled and loaded since the last reset.
-    pub fn compile_count(&self) -> i32 {
+    fn compile_count(&self) -> i32 {
         self.compiles.load(Ordering::Relaxed)
     }
 
-    /// Counts from 0 again; what the device allows a process does not change.
-    pub fn reset_compile_count(&self) {
+    fn reset_compile_count(&self) {
         self.compiles.store(0, Ordering::Relaxed);
     }
 }

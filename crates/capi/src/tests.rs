@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use ane::{Counters, Device, DeviceError, Kernel, Port, Source, Stage, Surface};
 
-use crate::bridge::Bridge;
+use crate::bridge::{Bridge, Kernels};
 use crate::error::{BridgeError, guarded, last};
 
 /// Copies its input to its output, rows of 3 bytes at a stride of 4; what it does next is in its script.
