@@ -6,15 +6,21 @@
 
 mod call;
 mod constants;
+mod einsum;
 mod elementwise;
 mod error;
 mod matmul;
 mod movement;
 mod normalise;
+mod order;
+mod parts;
 mod plan;
+mod pool;
 mod product;
+mod quantise;
 mod reduce;
 mod slice;
+mod space;
 pub(crate) mod special;
 mod windows;
 mod zip;
@@ -121,6 +127,11 @@ fn kernel<F: crate::tensor::Real>(op: &str) -> Option<Kernel<F>> {
         .or_else(|| matmul::kernel(op))
         .or_else(|| windows::kernel(op))
         .or_else(|| normalise::kernel(op))
+        .or_else(|| pool::kernel(op))
+        .or_else(|| order::kernel(op))
+        .or_else(|| parts::kernel(op))
+        .or_else(|| space::kernel(op))
+        .or_else(|| quantise::kernel(op))
 }
 
 #[cfg(test)]

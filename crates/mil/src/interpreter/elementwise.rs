@@ -50,12 +50,17 @@ fn activation<F: Real>(op: &str) -> Option<Kernel<F>> {
             let (alpha, beta) = (F::of(c.number("alpha", 0.2)?), F::of(c.number("beta", 0.5)?));
             map(c, move |x| clamp(alpha * x + beta, F::of(0.0), F::of(1.0)))
         },
+        "clamped_relu" => |c| {
+            let (alpha, beta) = (F::of(c.number("alpha", 0.0)?), F::of(c.number("beta", 1.0)?));
+            map(c, move |x| smaller(if x < F::of(0.0) { alpha * x } else { x }, beta))
+        },
         "clip" => |c| {
-            let (low, high) = (F::of(c.number("alpha", 0.0)?), F::of(c.number("beta", 1.0)?));
+            let bound = |name, default| c.number(name, default).map(F::of);
+            let (low, high) = (bound("alpha", f64::NEG_INFINITY)?, bound("beta", f64::INFINITY)?);
             map(c, move |x| clamp(x, low, high))
         },
         "threshold" => |c| {
-            let alpha = F::of(c.number("alpha", 0.0)?);
+            let alpha = F::of(c.number("alpha", f64::NEG_INFINITY)?);
             map(c, move |x| if x < alpha { alpha } else { x })
         },
         "prelu" => |c| per_channel(c, |x, alpha, _| if x < F::of(0.0) { alpha * x } else { x }),

@@ -10,7 +10,7 @@ type Outcome<F> = Result<Vec<Tensor<F>>, RunError>;
 pub(super) fn kernel<F: Real>(op: &str) -> Option<Kernel<F>> {
     Some(match op {
         "reshape" => reshape,
-        "expand_dims" | "squeeze" => as_declared,
+        "expand_dims" | "squeeze" | "flatten2d" => as_declared,
         "transpose" => transpose,
         "concat" => concat,
         "split" => split,

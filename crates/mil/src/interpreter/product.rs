@@ -16,6 +16,9 @@ const NORMAL: f32 = 6.103_515_6e-5;
 
 /// `c = a x b`.
 pub(super) fn product<F: Real>(numerics: &Numerics, p: &Product, a: &[F], b: &[F], c: &mut [F]) {
+    if p.k == 0 {
+        return c.fill(F::default());
+    }
     if let Some(matmul) = numerics.matmul()
         && let (Some(a), Some(b), Some(c)) = (F::singles(a), F::singles(b), F::singles_mut(c))
     {

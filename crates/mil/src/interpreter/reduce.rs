@@ -34,7 +34,7 @@ fn smaller<F: Real>(a: F, x: F) -> F {
 }
 
 /// The shape of `x` without `axes`, or with extent 1 there.
-fn reduced(shape: &[usize], axes: &[usize], keep: bool) -> Vec<usize> {
+pub(super) fn reduced(shape: &[usize], axes: &[usize], keep: bool) -> Vec<usize> {
     let kept = shape.iter().enumerate().filter(|(i, _)| keep || !axes.contains(i));
     kept.map(|(i, extent)| if axes.contains(&i) { 1 } else { *extent }).collect()
 }
@@ -42,7 +42,13 @@ fn reduced(shape: &[usize], axes: &[usize], keep: bool) -> Vec<usize> {
 /// Calls `f(place in the result, elements of x beside each other that go there or go one after the other)`.
 ///
 /// Sums take the elements of a place in the order in which they lie in memory: it depends on nothing but the shape.
-fn accumulate<T: Copy, A: Copy>(shape: &[usize], axes: &[usize], x: &[T], initial: A, f: impl Fn(A, T) -> A) -> Vec<A> {
+pub(super) fn accumulate<T: Copy, A: Copy>(
+    shape: &[usize],
+    axes: &[usize],
+    x: &[T],
+    initial: A,
+    f: impl Fn(A, T) -> A,
+) -> Vec<A> {
     let out: usize = reduced(shape, axes, true).iter().product();
     let mut sums = vec![initial; out];
     let Some((&n, outer)) = shape.split_last() else {

@@ -17,16 +17,21 @@ pub(super) fn kernel<F: Real>(op: &str) -> Option<Kernel<F>> {
 }
 
 /// One axis of a slice.
-struct Range {
-    begin: usize,
-    size: usize,
-    step: isize,
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Range {
+    /// First index.
+    pub begin: usize,
+    /// How many elements.
+    pub size: usize,
+    /// From one index to the next.
+    pub step: isize,
 }
 
 /// Largest magnitude that passes the multiplication by 16 of an engine that slices along its rows.
 const MOST_SLICED: f64 = 4094.0;
 
-fn slice<F: Real>(call: &Call<'_, F>, x: &Tensor<F>, ranges: &[Range], squeezed: &[bool]) -> Outcome<F> {
+/// The part of `x` that `ranges` say, without the axes that are squeezed.
+pub(super) fn slice<F: Real>(call: &Call<'_, F>, x: &Tensor<F>, ranges: &[Range], squeezed: &[bool]) -> Outcome<F> {
     let shape: Vec<usize> = ranges.iter().map(|r| r.size).collect();
     let steps = row_major(&x.ty.shape);
     let kept: Vec<usize> = shape.iter().zip(squeezed).filter(|(_, s)| !**s).map(|(n, _)| *n).collect();
@@ -87,7 +92,13 @@ fn by_size<F: Real>(call: &Call<'_, F>) -> Outcome<F> {
 /// NumPy's `x[begin:end:stride]`.
 fn by_index<F: Real>(call: &Call<'_, F>) -> Outcome<F> {
     let x = call.tensor("x")?;
-    let rank = x.ty.shape.len();
+    let (ranges, squeezed) = index_ranges(call, &x.ty.shape)?;
+    slice(call, x, &ranges, &squeezed)
+}
+
+/// What `begin`, `end`, `stride` and the masks take of each axis, and which axes go.
+pub(super) fn index_ranges<F: Real>(call: &Call<'_, F>, shape: &[usize]) -> Result<(Vec<Range>, Vec<bool>), RunError> {
+    let rank = shape.len();
     let numbers = |name: &str, default: i64| -> Result<Vec<i64>, RunError> {
         let given = call.ints(name)?.map_or(vec![default; rank], <[i64]>::to_vec);
         if given.len() == rank { Ok(given) } else { Err(call.invalid(format!("`{name}` takes {rank} numbers"))) }
@@ -100,9 +111,10 @@ fn by_index<F: Real>(call: &Call<'_, F>) -> Outcome<F> {
     let (begin_mask, end_mask, squeezed) = (masks("begin_mask")?, masks("end_mask")?, masks("squeeze_mask")?);
     let mut ranges = Vec::with_capacity(rank);
     for i in 0..rank {
-        let extent = x.ty.shape[i];
+        let extent = shape[i];
         if squeezed[i] {
-            ranges.push(Range { begin: call.place(begin[i], extent)?, size: 1, step: 1 });
+            let begin = if begin_mask[i] { 0 } else { begin[i] };
+            ranges.push(Range { begin: call.place(begin, extent)?, size: 1, step: 1 });
             continue;
         }
         let from = (!begin_mask[i]).then_some(begin[i]);
@@ -110,7 +122,7 @@ fn by_index<F: Real>(call: &Call<'_, F>) -> Outcome<F> {
         call.require(stride[i] != 0, || "a stride of 0".to_owned())?;
         ranges.push(range(extent as i64, from, to, stride[i]));
     }
-    slice(call, x, &ranges, &squeezed)
+    Ok((ranges, squeezed))
 }
 
 /// As Python resolves `begin:end:step` for a sequence of `extent` elements.

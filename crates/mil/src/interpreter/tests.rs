@@ -294,3 +294,9 @@ fn inputs_must_be_what_the_function_takes() {
     assert!(matches!(ready.run("main", &[hollow]), Err(RunError::Input { .. })));
     assert!(matches!(ready.run("other", &[]), Err(RunError::Function { .. })));
 }
+
+#[test]
+fn every_operation_of_the_table_has_a_function() {
+    let missing: Vec<&str> = crate::ops::all().map(|o| o.name).filter(|n| *n != "const" && kernel::<f32>(n).is_none()).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}

@@ -12,6 +12,7 @@ type Outcome<F> = Result<Vec<Tensor<F>>, RunError>;
 pub(super) fn kernel<F: Real>(op: &str) -> Option<Kernel<F>> {
     Some(match op {
         "conv" => conv,
+        "conv_transpose" => conv_transpose,
         _ => return None,
     })
 }
@@ -94,25 +95,28 @@ pub(super) fn positions(extents: &[usize]) -> impl Iterator<Item = Vec<usize>> {
     })
 }
 
-/// Columns [cin * window, outputs]: for every element of the window the elements that it meets.
-fn columns<F: Real>(x: &[F], channels: usize, axes: &[Axis], out: &mut Vec<F>) {
+/// Columns [channels * window, outputs]: for every element of the window the elements that it meets.
+fn columns<F: Real>(x: &[F], axes: &[Axis], out: &mut [F]) {
     let inputs: usize = axes.iter().map(|a| a.input).product();
     let windows: Vec<usize> = axes.iter().map(|a| a.kernel).collect();
-    let outputs: Vec<usize> = axes.iter().map(|a| a.output).collect();
-    let mut places: Vec<Vec<Option<usize>>> = Vec::new();
-    for window in positions(&windows) {
-        let place = |o: Vec<usize>| {
-            let mut along = axes.iter().zip(o.iter().zip(&window));
-            along.try_fold(0, |at, (axis, (o, k))| Some(at * axis.input + axis.at(*o, *k)?))
-        };
-        places.push(positions(&outputs).map(place).collect());
-    }
-    out.clear();
-    for plane in x.chunks_exact(inputs).take(channels) {
-        for row in &places {
-            out.extend(row.iter().map(|p| p.map_or(F::default(), |i| plane[i])));
+    let (window, outputs): (usize, usize) = (windows.iter().product(), axes.iter().map(|a| a.output).product());
+    for (w, counters) in positions(&windows).enumerate() {
+        let met = met(axes, &counters);
+        for (plane, block) in x.chunks_exact(inputs.max(1)).zip(out.chunks_exact_mut(window * outputs)) {
+            let row = &mut block[w * outputs..(w + 1) * outputs];
+            row.iter_mut().zip(&met).for_each(|(y, place)| *y = place.map_or(F::default(), |i| plane[i]));
         }
     }
+}
+
+/// Where in the input the element `window` of each output's window lies; none in the padding.
+fn met(axes: &[Axis], window: &[usize]) -> Vec<Option<usize>> {
+    let outputs: Vec<usize> = axes.iter().map(|a| a.output).collect();
+    let place = |o: Vec<usize>| {
+        let mut along = axes.iter().zip(o.iter().zip(window));
+        along.try_fold(0, |at, (axis, (o, k))| Some(at * axis.input + axis.at(*o, *k)?))
+    };
+    positions(&outputs).map(place).collect()
 }
 
 /// Shapes of a convolution: batch, groups, channels in and out of a group, axes.
@@ -144,11 +148,11 @@ fn conv<F: Real>(call: &Call<'_, F>) -> Outcome<F> {
     let mut shape = vec![s.batch, s.groups * s.cout];
     shape.extend(s.axes.iter().map(|a| a.output));
     let mut out = vec![F::default(); call.elements(&shape)?];
-    call.elements(&[s.cin, window, outputs])?;
+    let size = call.elements(&[s.cin, window, outputs])?;
     // a window of one element that steps by one reads x as it lies
     let pointwise = window == 1 && s.axes.iter().all(|a| a.stride == 1 && a.before + a.after == 0);
     let p = Product { m: s.cout, n: outputs, k: s.cin * window, transpose_a: false, transpose_b: false };
-    let mut scratch = Vec::new();
+    let mut scratch = vec![F::default(); if pointwise { 0 } else { size }];
     if !out.is_empty() && p.k > 0 {
         for (i, c) in out.chunks_exact_mut(p.m * p.n).enumerate() {
             let planes = &values[i * s.cin * inputs..(i + 1) * s.cin * inputs];
@@ -156,7 +160,7 @@ fn conv<F: Real>(call: &Call<'_, F>) -> Outcome<F> {
             if pointwise {
                 product(call.numerics, &p, a, planes, c);
             } else {
-                columns(planes, s.cin, &s.axes, &mut scratch);
+                columns(planes, &s.axes, &mut scratch);
                 product(call.numerics, &p, a, &scratch, c);
             }
         }
@@ -174,4 +178,68 @@ pub(super) fn add_bias<F: Real>(call: &Call<'_, F>, out: &mut [F], channels: usi
         plane.iter_mut().for_each(|x| *x += bias[i % channels]);
     }
     Ok(())
+}
+
+/// The axes of the convolution that this one undoes: from `output` back to `input`.
+fn undone<F: Real>(call: &Call<'_, F>, input: &[usize], kernel: &[usize]) -> Result<Vec<Axis>, RunError> {
+    // a window over itself says nothing of padding, and checks what is given
+    let same = matches!(call.text("pad_type")?, Some("same" | "same_lower"));
+    let given = axes(call, &vec![1 << 26; input.len()], kernel)?;
+    let undo = |(axis, &extent): (&Axis, &usize)| {
+        let full = extent.checked_sub(1)?.checked_mul(axis.stride)?.checked_add((axis.kernel - 1) * axis.dilation + 1)?;
+        let (before, after) = if same {
+            let total = full.saturating_sub(extent.checked_mul(axis.stride)?);
+            (total / 2, total - total / 2)
+        } else {
+            (axis.before, axis.after)
+        };
+        let large = if same { extent.checked_mul(axis.stride)? } else { full.checked_sub(before)?.checked_sub(after)? };
+        Some(Axis { input: large, output: extent, before, after, ..*axis })
+    };
+    let axes: Option<Vec<Axis>> = given.iter().zip(input).map(undo).collect();
+    axes.ok_or_else(|| call.invalid("the padding leaves nothing"))
+}
+
+/// Every element of `x` [n, c, ...] times `weight` [c, o / groups, ...], added up where the windows overlap.
+fn conv_transpose<F: Real>(call: &Call<'_, F>) -> Outcome<F> {
+    let (x, w) = (call.tensor("x")?, call.tensor("weight")?);
+    let (values, weight) = (call.floats(x)?, call.floats(w)?);
+    let (a, b) = (&x.ty.shape, &w.ty.shape);
+    let groups = call.int("groups")?.unwrap_or(1);
+    let groups = usize::try_from(groups).ok().filter(|g| *g > 0).ok_or_else(|| call.invalid(format!("{groups} groups")))?;
+    let fits = (3..=5).contains(&a.len()) && b.len() == a.len() && b[0] == a[1] && a[1].is_multiple_of(groups);
+    call.require(fits, || format!("{groups} groups, x is {}, weight {}", x.ty, w.ty))?;
+    let axes = undone(call, &a[2..], &b[2..])?;
+    let (cin, cout) = (a[1] / groups, b[1]);
+    let mut shape = vec![a[0], cout * groups];
+    shape.extend(axes.iter().map(|x| x.input));
+    let mut out = vec![F::default(); call.elements(&shape)?];
+    let window: usize = b[2..].iter().product();
+    let (small, large) = (a[2..].iter().product::<usize>(), axes.iter().map(|x| x.input).product::<usize>());
+    // [o * window, c] x [c, small], each row then added where its element of the window lies
+    let p = Product { m: cout * window, n: small, k: cin, transpose_a: true, transpose_b: false };
+    let mut spread = vec![F::default(); call.elements(&[cout, window, small])?];
+    if !out.is_empty() && !spread.is_empty() && cin > 0 {
+        for (i, out) in out.chunks_exact_mut(cout * large).enumerate() {
+            let group = &weight[i % groups * cin * cout * window..][..cin * cout * window];
+            product(call.numerics, &p, group, &values[i * cin * small..(i + 1) * cin * small], &mut spread);
+            gather_up(&axes, &spread, out);
+        }
+    }
+    add_bias(call, &mut out, groups * cout, large)?;
+    call.result(x.ty.dtype, &shape, Data::Floats(out))
+}
+
+/// Adds what every element of the window contributes, `spread` [channels * window, small], where it lies in `out`.
+fn gather_up<F: Real>(axes: &[Axis], spread: &[F], out: &mut [F]) {
+    let windows: Vec<usize> = axes.iter().map(|a| a.kernel).collect();
+    let (window, small): (usize, usize) = (windows.iter().product(), axes.iter().map(|a| a.output).product());
+    let large: usize = axes.iter().map(|a| a.input).product();
+    for (w, counters) in positions(&windows).enumerate() {
+        let met = met(axes, &counters);
+        for (block, plane) in spread.chunks_exact(window * small).zip(out.chunks_exact_mut(large)) {
+            let row = &block[w * small..(w + 1) * small];
+            row.iter().zip(&met).for_each(|(x, place)| place.iter().for_each(|i| plane[*i] += *x));
+        }
+    }
 }
