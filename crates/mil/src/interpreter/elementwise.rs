@@ -97,6 +97,8 @@ fn function<F: Real>(op: &str) -> Option<Kernel<F>> {
         "atan" => |c| map(c, |x| x.apply(f32::atan, f64::atan)),
         "sinh" => |c| map(c, |x| x.apply(f32::sinh, f64::sinh)),
         "cosh" => |c| map(c, |x| x.apply(f32::cosh, f64::cosh)),
+        "asinh" => |c| map(c, |x| x.apply(f32::asinh, f64::asinh)),
+        "acosh" => |c| map(c, |x| x.apply(f32::acosh, f64::acosh)),
         "atanh" => |c| map(c, |x| x.apply(f32::atanh, f64::atanh)),
         "identity" => |c| {
             let x = c.tensor("x")?;

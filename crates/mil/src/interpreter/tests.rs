@@ -295,8 +295,31 @@ fn inputs_must_be_what_the_function_takes() {
     assert!(matches!(ready.run("other", &[]), Err(RunError::Function { .. })));
 }
 
+/// Operations that no engine runs: they are read and checked, so that the rules can say so, and not interpreted.
+const NOT_RUN: [&str; 18] = [
+    "affine",
+    "band_part",
+    "gather_along_axis",
+    "gather_nd",
+    "one_hot",
+    "random_uniform",
+    "resample",
+    "resize_bilinear",
+    "resize_nearest_neighbor",
+    "reverse_sequence",
+    "scatter",
+    "scatter_along_axis",
+    "scatter_nd",
+    "shape",
+    "sliding_windows",
+    "upsample_bilinear",
+    "upsample_nearest_neighbor",
+    "const",
+];
+
 #[test]
 fn every_operation_of_the_table_has_a_function() {
-    let missing: Vec<&str> = crate::ops::all().map(|o| o.name).filter(|n| *n != "const" && kernel::<f32>(n).is_none()).collect();
-    assert!(missing.is_empty(), "{missing:?}");
+    for operation in crate::ops::all() {
+        assert_eq!(kernel::<f32>(operation.name).is_none(), NOT_RUN.contains(&operation.name), "{}", operation.name);
+    }
 }
