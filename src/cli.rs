@@ -94,11 +94,7 @@ pub enum Verb {
 }
 
 /// Flags of this product that this version does not have, and what there is instead.
-const LATER: [(&str, &str); 3] = [
-    ("--pipeline", "this version trains on `--device cpu` only, which has no pipelines"),
-    ("--mezo", "this version has `--method backprop` only"),
-    ("--ane", "this version has `--device cpu` only"),
-];
+const LATER: [(&str, &str); 1] = [("--mezo", "this version has `--method backprop` only")];
 
 /// The command line of this process.
 ///

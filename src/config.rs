@@ -21,8 +21,8 @@ pub use model::{ModelChoice, free_run_folder, nearest};
 pub use resolve::{Resolved, Sources};
 pub use settings::{SETTINGS, Setting, setting};
 pub use values::{
-    DataOrder, Device, Every, IsaChoice, LoraForm, Method, OptimizerKind, Packing, Schedule, TokenWidth, Warmup, duration,
-    integer, real, size,
+    AneKernels, AneNumerics, AneWeights, DataOrder, Device, Every, IsaChoice, LoraForm, Method, OptimizerKind, Packing, Pipeline,
+    Schedule, TokenWidth, Warmup, duration, integer, real, size,
 };
 
 /// Vocabulary of a tokenizer that is trained on the data when `--vocab-size` is not given.
@@ -98,6 +98,20 @@ pub struct TrainConfig {
     pub lora_norms: bool,
     /// Where the arithmetic runs.
     pub device: Device,
+    /// Which blocks run on the Neural Engine.
+    pub pipeline: Pipeline,
+    /// By which kernels.
+    pub ane_kernels: AneKernels,
+    /// Where their weights are.
+    pub ane_weights: AneWeights,
+    /// Layers whose forward pass is one program.
+    pub ane_layers: usize,
+    /// Convolutions in 8 bits.
+    pub ane_int8: bool,
+    /// Chip that is simulated.
+    pub ane_chip: String,
+    /// Arithmetic of the simulator.
+    pub ane_numerics: AneNumerics,
     /// Classify over the ids that occur only.
     pub compact_vocab: bool,
     /// Order of the training windows.
@@ -169,6 +183,13 @@ impl Default for TrainConfig {
             lora_rslora: false,
             lora_norms: false,
             device: Device::Cpu,
+            pipeline: Pipeline::Dynamic,
+            ane_kernels: AneKernels::Fused,
+            ane_weights: AneWeights::Packed,
+            ane_layers: 1,
+            ane_int8: false,
+            ane_chip: "m4".into(),
+            ane_numerics: AneNumerics::Exact,
             compact_vocab: true,
             data_order: DataOrder::Shuffled,
             val_fraction: 0.1,

@@ -25,6 +25,12 @@ impl Out {
         Out { json, quiet, verbose, bars: !quiet && !dumb && std::io::stderr().is_terminal() }
     }
 
+    /// The flags that another process of this program needs to speak as this one does.
+    pub fn flags(&self) -> Vec<&'static str> {
+        let flags = [(self.json, "--json"), (self.quiet, "--quiet"), (self.verbose, "--verbose")];
+        flags.into_iter().filter(|(on, _)| *on).map(|(_, flag)| flag).collect()
+    }
+
     /// Whether stdout is for one JSON object.
     pub fn is_json(&self) -> bool {
         self.json

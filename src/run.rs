@@ -4,9 +4,11 @@ mod checkpoint;
 mod folder;
 mod host;
 mod report;
+mod restart;
 mod silence;
 
 pub use checkpoint::{Files, SavedState, read_state};
 pub use folder::RunFolder;
 pub use host::{RunHost, Shown};
 pub use report::{Predicted, efficiency, summary};
+pub use restart::restart;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use data::{Dataset, DatasetOptions, Loader, LoaderOptions, VocabMap};
-use engine::{Adapting, CpuEngine, Engine, Options, Shape};
+use engine::{Options, Shape};
 use formats::{Assumed, Format, SpecialIds, blzt, hf};
 use kernels::{Cpu, Isa};
 use model::{Layout, ModelSpec, TensorId};
@@ -24,8 +24,10 @@ use crate::out::Out;
 use crate::tokenizer_file;
 
 mod adapter;
+mod place;
 
 pub use adapter::Adapter;
+pub use place::engine;
 
 /// Ids of the tokenizer that is trained on text when none is given.
 const PRESET_VOCAB: usize = config::TRAINED_VOCAB;
@@ -345,16 +347,6 @@ fn idle_rows(wired: &Wired, layout: &Layout) -> Vec<Range<usize>> {
     idle
 }
 
-/// Where a step runs.
-fn engine<'a>(config: &TrainConfig, wired: &Wired, cpu: &'a Cpu) -> Box<dyn Engine + 'a> {
-    let (shape, options) = engine_shape(config);
-    let walk = CpuEngine::new(cpu, &wired.spec, shape, options);
-    match &wired.adapter {
-        Some(adapter) => Box::new(Adapting::new(walk, adapter.base.clone(), &adapter.spec)),
-        None => Box::new(walk),
-    }
-}
-
 /// Everything joined.
 ///
 /// # Errors
@@ -364,7 +356,7 @@ pub fn parts<'a>(config: &TrainConfig, wired: &Wired, cpu: &'a Cpu, out: Out) ->
     let loader = loader(config, &wired.data)?;
     Ok(Parts {
         cpu,
-        engine: engine(config, wired, cpu),
+        engine: place::engine(config, wired, cpu)?,
         loader,
         optimizer: optimizer_of(config, wired, &layout, out)?,
         schedule: schedule(config),
@@ -393,14 +385,23 @@ pub fn planned_bytes(config: &TrainConfig, spec: &ModelSpec, cpu: &Cpu) -> u64 {
     } else {
         2 * layout.len() + optimizer(config).bytes(&layout) / 4
     };
-    (4 * floats + sizes.bytes() + Cpu::PACK_BYTES_MAX) as u64
+    (4 * floats + sizes.bytes() + Cpu::PACK_BYTES_MAX) as u64 + place::surface_bytes(config, spec)
 }
+
+/// Bytes of surfaces, all wired, up to which training on the engine of a Mac with 16 GB was seen to gain anything.
+const MANY_SURFACES: u64 = 220_000_000;
 
 /// Refuses a run that cannot fit, and names the cheapest fixes with what they would need.
 ///
 /// # Errors
 /// 1, with the fixes.
-pub fn check_memory(config: &TrainConfig, spec: &ModelSpec, cpu: &Cpu) -> anyhow::Result<u64> {
+pub fn check_memory(config: &TrainConfig, spec: &ModelSpec, cpu: &Cpu, out: Out) -> anyhow::Result<u64> {
+    let surfaces = place::surface_bytes(config, spec);
+    if surfaces > MANY_SURFACES {
+        let (surfaces, many) = (crate::out::bytes(surfaces), crate::out::bytes(MANY_SURFACES));
+        let next = "--pipeline matmul-only, --ane-weights parameters or a smaller model needs less";
+        out.warn(format!("{surfaces} of surfaces: beyond about {many} a Mac of 16 GB was slower than on its CPU; {next}"));
+    }
     let held = meter::rss_bytes().unwrap_or(0);
     let needed = held + planned_bytes(config, spec, cpu);
     let available = meter::available_memory().map(|a| a.saturating_add(held));

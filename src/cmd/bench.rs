@@ -53,7 +53,7 @@ pub fn run(args: &BenchArgs, out: Out) -> anyhow::Result<()> {
     }
     let cpu = args.machine.cpu()?;
     let job = job(args, out)?;
-    let predicted = wire::check_memory(&job.config, &job.spec, &cpu)?;
+    let predicted = wire::check_memory(&job.config, &job.spec, &cpu, out)?;
     let layout = Layout::of(&job.spec);
     let mut params = engine::init(&job.spec, &layout, 0);
     let mut grad = vec![0.0; layout.len()];

@@ -13,7 +13,7 @@ use crate::cli::TrainArgs;
 use crate::config::{Resolved, SETTINGS, TrainConfig, free_run_folder};
 use crate::exit::Exit;
 use crate::out::{self, Out};
-use crate::run::{Files, Predicted, RunFolder, RunHost, Shown, efficiency, summary};
+use crate::run::{Files, Predicted, RunFolder, RunHost, Shown, efficiency, restart, summary};
 use crate::wire::{self, Wired};
 
 /// Tokens of text that rows of unseen ids are fitted to.
@@ -44,7 +44,7 @@ pub fn run(args: &TrainArgs, out: Out) -> anyhow::Result<u8> {
     if args.explain {
         return explain(&resolved, &wired, &cpu, out);
     }
-    let predicted = Predicted { bytes: wire::check_memory(&resolved.config, &wired.spec, &cpu)? };
+    let predicted = Predicted { bytes: wire::check_memory(&resolved.config, &wired.spec, &cpu, out)? };
     let parts = wire::parts(&resolved.config, &wired, &cpu, out)?;
     let folder = match continued {
         Some(folder) => {
@@ -122,6 +122,10 @@ fn session(
     host.folder().write("efficiency.json", &format!("{record:#}\n"))?;
     let sample = host.last_sample().map(str::to_owned);
     drop(host);
+    if outcome.end == End::Restart {
+        out.say(format!("step {}: the device gives this process no more programs: a new one goes on", outcome.spent.steps));
+        return restart(&run_dir, out);
+    }
     if let End::Interrupted(code) = outcome.end {
         out.json(&summary(&outcome, &wired.spec, config, &run_dir))?;
         let next = format!("go on with `{} train --resume {run_dir}`", out::program());
@@ -226,14 +230,18 @@ fn explain(resolved: &Resolved, wired: &Wired, cpu: &kernels::Cpu, out: Out) -> 
     let config = &resolved.config;
     let flops = model::flops_per_token(&wired.spec, config.seq_len);
     let tokens = (config.seq_len * config.batch_size * config.accumulate) as f64;
-    let place = format!("cpu, {} threads, {}", cpu.pool().threads(), cpu.isa().name());
-    let parts = ["embedding", "attention block", "ffn block", "classifier and loss", "backward, dx and dW", "optimizer"];
-    let rows: Vec<Vec<String>> = parts.iter().map(|p| vec![(*p).to_owned(), place.clone()]).collect();
+    let cores = format!("cpu, {} threads, {}", cpu.pool().threads(), cpu.isa().name());
+    let engine = wire::engine(config, wired, cpu)?;
+    let places = engine.placement().into_iter();
+    let places: Vec<(&str, String)> = places.map(|(b, p)| (b, if p == "cpu" { cores.clone() } else { p })).collect();
+    let rows: Vec<Vec<String>> = places.iter().map(|(b, p)| vec![(*b).to_owned(), p.clone()]).collect();
     out.table(&["block", "where"], &rows)?;
     let step = flops.train * tokens / 1e9;
     let bytes = wire::planned_bytes(config, &wired.spec, cpu);
     out.line(format!("{step:.1} GFLOP a step of {tokens} tokens, {} of memory", out::bytes(bytes)))?;
-    out.json(&json!({ "device": "cpu", "blocks": parts, "gflop_per_step": step, "bytes": bytes }))?;
+    let places: serde_json::Map<_, _> = places.into_iter().map(|(b, p)| (b.to_owned(), p.into())).collect();
+    let device = config.device.name();
+    out.json(&json!({ "device": device, "blocks": places, "gflop_per_step": step, "bytes": bytes }))?;
     Ok(0)
 }
 

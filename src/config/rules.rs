@@ -1,7 +1,9 @@
 //! The rules between settings: one table, checked before any work. Ranges of single settings are in their readers.
 
 use super::layers::plain;
-use super::{DataOrder, Every, OptimizerKind, Packing, Resolved, SETTINGS, Schedule, TrainConfig};
+use super::{
+    AneWeights, DataOrder, Device, Every, LoraForm, OptimizerKind, Packing, Pipeline, Resolved, SETTINGS, Schedule, TrainConfig,
+};
 use crate::exit::usage;
 
 /// A combination that has no meaning.
@@ -56,6 +58,50 @@ const RULES: &[Rule] = &[
         message: "--lora adapts a model that is there, and --model-config begins a new one: name a model, or leave --lora out",
     },
     Rule {
+        broken: |r| r.config.device == Device::Cpu && PIPELINE.iter().any(|key| r.is_typed(key)),
+        message: "--pipeline and --ane-... say how the Neural Engine is used: add --device ane, or --device ane-sim",
+    },
+    Rule {
+        broken: |r| r.config.device == Device::Ane && (r.is_typed("ane-chip") || r.is_typed("ane-numerics")),
+        message: "--ane-chip and --ane-numerics are the simulator's: use --device ane-sim, or leave them out",
+    },
+    Rule {
+        broken: |r| {
+            let baked = matches!(r.config.pipeline, Pipeline::Conv | Pipeline::ConvFused);
+            r.config.device != Device::Cpu && baked && !r.config.lora
+        },
+        message: "--pipeline conv and conv-fused bake a base that does not change into their programs: train an adapter (--lora), \
+                  or use dynamic, static or matmul-only",
+    },
+    Rule {
+        broken: |r| r.config.device != Device::Cpu && r.config.lora_form == LoraForm::Merged,
+        message: "--lora-form merged changes the weights at each step, and a device keeps those of the base: use split, or \
+                  --device cpu",
+    },
+    Rule {
+        broken: |r| {
+            let baked_mask = r.config.device != Device::Cpu && r.config.pipeline != Pipeline::MatmulOnly;
+            baked_mask && r.config.packing == Packing::Documents
+        },
+        message: "--packing documents needs a mask for each window, and this pipeline's attention has one for all: use \
+                  --packing stream, or --pipeline matmul-only",
+    },
+    Rule {
+        broken: |r| {
+            let data = matches!(r.config.pipeline, Pipeline::Dynamic | Pipeline::DynamicCpuBwd | Pipeline::MatmulOnly);
+            r.config.ane_weights == AneWeights::Parameters && !data
+        },
+        message: "--ane-weights parameters is for weights that are data: --pipeline dynamic, dynamic-cpu-bwd or matmul-only",
+    },
+    Rule {
+        broken: |r| r.config.ane_layers > 1 && !matches!(r.config.pipeline, Pipeline::Static | Pipeline::StaticExtras),
+        message: "--ane-layers above 1 is for weights in the programs: --pipeline static or static-extras",
+    },
+    Rule {
+        broken: |r| r.config.ane_int8 && !matches!(r.config.pipeline, Pipeline::Conv | Pipeline::ConvFused),
+        message: "--ane-int8 is for convolutions of a base that does not change: --pipeline conv or conv-fused",
+    },
+    Rule {
         broken: |r| step_tokens(&r.config).is_none(),
         message: "seq-len x batch-size x accumulate is more than one step can hold (2^31 tokens)",
     },
@@ -63,6 +109,9 @@ const RULES: &[Rule] = &[
 
 /// Settings of adapters.
 const LORA: [&str; 6] = ["lora-rank", "lora-alpha", "lora-targets", "lora-form", "lora-rslora", "lora-norms"];
+
+/// Settings that need a Neural Engine, or its simulator.
+const PIPELINE: [&str; 7] = ["pipeline", "ane-kernels", "ane-weights", "ane-layers", "ane-int8", "ane-chip", "ane-numerics"];
 
 /// Settings that a run cannot change midway: its weights, moments or position in the data would lose their meaning.
 const FIXED: &[&str] = &[

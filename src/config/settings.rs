@@ -87,6 +87,10 @@ const LORA: &str = "Adapters";
 const WATCH: &str = "Evaluation and checkpoints";
 const MACHINE: &str = "Machine";
 
+fn ane_chip(text: &str) -> Result<String, String> {
+    text.parse::<ane::sim::Profile>().map(|_| text.to_owned())
+}
+
 fn lora_targets(text: &str) -> Result<String, String> {
     let wanted = "all, attention, ffn, or q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj";
     match model::AdapterTarget::parse_list(text) {
@@ -146,6 +150,13 @@ pub static SETTINGS: &[Setting] = &[
     row!(WATCH, "sample-every", sample_every, "WHEN", "Write a sample of text likewise [default: 60s]", v::every),
     row!(WATCH, "early-stop", early_stop, "N", "Stop after N evaluations without an improvement beyond the standard error [default: off]", |t| v::optional(t, |t| v::size(t, 1, MAX_SIZE))),
     row!(MACHINE, "device", device, "NAME", "Where the arithmetic runs [default: cpu]", v::Device::parse, v::Device::NAMES),
+    row!(MACHINE, "pipeline", pipeline, "NAME", "Blocks that run on the Neural Engine [default: dynamic]", v::Pipeline::parse, v::Pipeline::NAMES),
+    row!(MACHINE, "ane-kernels", ane_kernels, "SET", "Kernels of a pipeline: ours, or those of the published systems [default: fused]", v::AneKernels::parse, v::AneKernels::NAMES),
+    row!(MACHINE, "ane-weights", ane_weights, "WHERE", "Weights of a dynamic pipeline: beside the activations, or parameters of their own [default: packed]", v::AneWeights::parse, v::AneWeights::NAMES),
+    row!(MACHINE, "ane-layers", ane_layers, "N", "Layers whose forward pass is one program, in static pipelines [default: 1]", |t| v::size(t, 1, 64)),
+    row!(MACHINE, "ane-int8", ane_int8, "", "Weights and activations of convolutions in 8 bits [default: off]", v::switch),
+    row!(MACHINE, "ane-chip", ane_chip, "CHIP", "Chip that --device ane-sim simulates: m1 to m5, and words such as strict [default: m4]", ane_chip),
+    row!(MACHINE, "ane-numerics", ane_numerics, "HOW", "Arithmetic of --device ane-sim: rounded to fp16, or as measured on the hardware [default: exact]", v::AneNumerics::parse, v::AneNumerics::NAMES),
     row!(MACHINE, "threads", threads, "N", "Worker threads [default: all]", |t| v::optional(t, |t| v::size(t, 1, 1024))),
     row!(MACHINE, "recompute", recompute, "", "Recompute activations in the backward pass: less memory, more time [default: off]", v::switch),
     row!(MACHINE, "isa", isa, "NAME", "Instruction set of the kernels [default: auto]", v::IsaChoice::parse, v::IsaChoice::NAMES),

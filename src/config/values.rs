@@ -90,6 +90,56 @@ choice! {
     Device {
         /// Processor cores.
         Cpu = "cpu",
+        /// Apple's Neural Engine.
+        Ane = "ane",
+        /// Its simulator.
+        AneSim = "ane-sim",
+    }
+}
+choice! {
+    /// Which blocks run on the Neural Engine, and how their weights get there.
+    Pipeline {
+        /// Forward projections.
+        MatmulOnly = "matmul-only",
+        /// Weights in the programs, compiled anew after each update.
+        Static = "static",
+        /// As static, with classifier, softmax and norms.
+        StaticExtras = "static-extras",
+        /// Weights as data.
+        Dynamic = "dynamic",
+        /// As dynamic, with the backward pass on the CPU.
+        DynamicCpuBwd = "dynamic-cpu-bwd",
+        /// Projections of a base that does not change.
+        Conv = "conv",
+        /// As conv, with fewer programs.
+        ConvFused = "conv-fused",
+    }
+}
+choice! {
+    /// Which set of kernels makes up a pipeline.
+    AneKernels {
+        /// Fewer dispatches and bytes.
+        Fused = "fused",
+        /// Those of the published systems.
+        Original = "original",
+    }
+}
+choice! {
+    /// Where the weights of a dynamic pipeline are.
+    AneWeights {
+        /// Beside the activations.
+        Packed = "packed",
+        /// In surfaces of their own.
+        Parameters = "parameters",
+    }
+}
+choice! {
+    /// Arithmetic of the simulator.
+    AneNumerics {
+        /// f32, rounded to fp16 after each operation.
+        Exact = "exact",
+        /// With what is known of the hardware's rounding and saturation.
+        Ane = "ane",
     }
 }
 choice! {

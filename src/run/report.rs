@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use engine::DeviceReport;
 use kernels::ceilings;
 use model::{Layout, ModelSpec, flops_per_token};
 use serde_json::{Value, json};
@@ -36,9 +37,10 @@ pub fn efficiency(
         * flops_per_token(spec, config.seq_len).train;
     let sustained = train / seconds(t.steps).max(1e-9) / 1e9;
     let peak = ceilings::fma_gflops(cpu, PEAK_TIME);
-    let total = seconds(t.gradient + t.optimizer + t.evaluation + t.saving + t.sampling).max(1e-9);
+    let total = seconds(t.refresh + t.gradient + t.optimizer + t.evaluation + t.saving + t.sampling).max(1e-9);
     let actual = meter::peak_rss_bytes();
     let shares = [
+        ("weights to device", t.refresh),
         ("forward, backward", t.gradient - t.data.min(t.gradient)),
         ("reading data", t.data),
         ("optimizer", t.optimizer),
@@ -46,6 +48,7 @@ pub fn efficiency(
         ("checkpoints", t.saving),
         ("samples", t.sampling),
     ];
+    let device = outcome.device.as_ref();
     let per_step = 1e3 * seconds(t.steps) / t.counted.max(1) as f64;
     let speed = tokens / seconds(t.steps).max(1e-9);
     let mut text = String::from("Efficiency\n");
@@ -54,7 +57,7 @@ pub fn efficiency(
         let _ = writeln!(text, "  {name:18} {value}");
     };
     row("steps", format!("{} in {:.1} s, {per_step:.1} ms each, {} tokens/s", t.counted, seconds(t.steps), out::count(speed)));
-    for (name, time) in shares {
+    for (name, time) in shares.into_iter().filter(|(_, time)| device.is_some() || !time.is_zero()) {
         row(name, format!("{:6.2} s  {:4.1}%", seconds(time), 100.0 * seconds(time) / total));
     }
     row("sustained", format!("{sustained:.0} GFLOP/s, {:.0}% of the measured peak of {peak:.0}", 100.0 * sustained / peak));
@@ -62,13 +65,64 @@ pub fn efficiency(
     let beyond = actual.is_some_and(|a| a as f64 > 1.1 * predicted.bytes as f64);
     let remark = if beyond { ": more than a tenth beyond what was foreseen" } else { "" };
     row("peak memory", format!("{memory}, foreseen {}{remark}", out::bytes(predicted.bytes)));
+    if let Some(device) = device {
+        text += &device_lines(device, seconds(t.gradient + t.refresh));
+    }
     let record = json!({
+        "device": device.map(|d| device_record(d, seconds(t.gradient + t.refresh))),
         "steps": t.counted, "ms_per_step": per_step, "tokens_per_second": speed,
         "seconds": shares.iter().map(|(n, d)| ((*n).to_owned(), json!(seconds(*d)))).collect::<serde_json::Map<_, _>>(),
         "sustained_gflops": sustained, "peak_gflops": peak,
         "peak_rss_bytes": actual, "predicted_bytes": predicted.bytes,
     });
     (text, record)
+}
+
+/// What ran beside the CPU: counts, bytes, and how the time of `gradient` seconds of forward and backward passes, and of what
+/// they wait for, divides.
+fn device_lines(d: &DeviceReport, gradient: f64) -> String {
+    let mut text = format!("{}\n", d.device);
+    let share = |seconds: f64| 100.0 * seconds / gradient.max(1e-9);
+    let cpu = (gradient - d.stage_seconds - d.evaluate_seconds - d.read_seconds - d.compile_seconds).max(0.0);
+    let mut row = |name: &str, value: String| {
+        // writing to a String cannot fail
+        let _ = writeln!(text, "  {name:18} {value}");
+    };
+    row("programs", format!("{} compiled in {:.2} s", d.compiles, d.compile_seconds));
+    row("dispatches", format!("{}, {} in surfaces", d.dispatches, out::bytes(d.surface_bytes)));
+    row("staged, read", format!("{}, {}", out::bytes(d.staged_bytes), out::bytes(d.read_bytes)));
+    let times = [
+        ("compile", d.compile_seconds),
+        ("staging", d.stage_seconds),
+        ("evaluate", d.evaluate_seconds),
+        ("read back", d.read_seconds),
+        ("cpu", cpu),
+    ];
+    for (name, seconds) in times {
+        row(name, format!("{seconds:6.2} s  {:4.1}%", share(seconds)));
+    }
+    let (busy, whose) = match d.modelled {
+        Some((compile, evaluate)) => {
+            row("latency model", format!("{compile:.2} s compiling, {evaluate:.3} s evaluating"));
+            (evaluate, " by the latency model")
+        }
+        None => (d.evaluate_seconds, ""),
+    };
+    let sustained = d.flops / busy.max(1e-9) / 1e12;
+    let of_peak = d
+        .peak_flops
+        .map_or_else(String::new, |p| format!(", {:.1}% of the chip's {:.1}", 100.0 * sustained * 1e12 / p, p / 1e12));
+    row("device", format!("{sustained:.2} TFLOP/s while it evaluates{whose}{of_peak}"));
+    text
+}
+
+fn device_record(d: &DeviceReport, gradient: f64) -> Value {
+    json!({
+        "name": d.device, "compiles": d.compiles, "dispatches": d.dispatches, "surface_bytes": d.surface_bytes,
+        "staged_bytes": d.staged_bytes, "read_bytes": d.read_bytes, "flops": d.flops, "peak_flops": d.peak_flops,
+        "seconds": { "compile": d.compile_seconds, "staging": d.stage_seconds, "evaluate": d.evaluate_seconds,
+            "read_back": d.read_seconds, "gradient": gradient, "modelled_compile": d.modelled.map(|m| m.0), "modelled_evaluate": d.modelled.map(|m| m.1) },
+    })
 }
 
 /// The object that `train --json` prints.

@@ -5,6 +5,7 @@ mod adapters;
 mod arithmetic;
 mod common;
 mod data;
+mod device;
 mod files;
 mod lora;
 mod record;

@@ -44,6 +44,8 @@ pub struct Counters {
     pub compile_seconds: f64,
     /// Seconds spent evaluating: of the clock on hardware, of the latency model on the simulator.
     pub evaluate_seconds: f64,
+    /// Whether `evaluate_seconds` are those of a latency model.
+    pub modelled: bool,
     /// Bytes of all surfaces alive.
     pub surface_bytes: u64,
     /// Programs loaded now.

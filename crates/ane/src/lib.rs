@@ -4,16 +4,21 @@
 
 pub mod cost;
 mod device;
+mod device_engine;
 mod kernel_spec;
 pub mod kernels;
+mod on_device;
 mod packed;
 mod pipeline;
 mod shape;
 pub mod sim;
 pub mod staging;
+mod unit;
 
 pub use device::{Counters, Device, DeviceError, Kernel, Port, Source, Stage, Surface};
+pub use device_engine::DeviceEngine;
 pub use kernel_spec::{Baked, KernelSpec};
+pub use on_device::{OnDevice, planned_surface_bytes};
 pub use packed::{Axis, Field, Packed};
 pub use pipeline::{KernelForm, Pipeline, PipelineOptions, WeightForm};
 pub use shape::BlockShape;

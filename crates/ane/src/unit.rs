@@ -5,14 +5,31 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Instant;
 
-pub use crate::kernels::weights::Model;
-
-use crate::kernels::weights;
+use crate::kernels::weights::{self, Model};
 use crate::staging::{self, Copier, Rows, Seen};
 use crate::{Baked, Device, DeviceError, Kernel, KernelSpec, Packed, Source, Surface};
 
 /// Programs that do not bake weights, by their text: compiled once however many units and layers share them.
 pub type Compiled<D> = HashMap<String, Rc<<D as Device>::Kernel>>;
+
+/// Surfaces that hold nothing but weights, by what lies in them: kernels that read the same weights share one. The flag says
+/// whether they were written since the weights changed.
+pub type Shared<D> = HashMap<String, (<D as Device>::Surface, bool)>;
+
+/// What all units of a pipeline share.
+pub struct Common<D: Device> {
+    pub compiled: Compiled<D>,
+    pub weights: Shared<D>,
+    pub copier: Copier,
+    pub costs: Costs,
+}
+
+impl<D: Device> Default for Common<D> {
+    fn default() -> Common<D> {
+        let (compiled, weights) = (HashMap::new(), HashMap::new());
+        Common { compiled, weights, copier: Copier::default(), costs: Costs::default() }
+    }
+}
 
 /// Time and bytes of the copies.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -21,6 +38,7 @@ pub struct Costs {
     pub read_bytes: u64,
     pub dispatches: u64,
     pub flops: f64,
+    pub compile_seconds: f64,
     pub stage_seconds: f64,
     pub evaluate_seconds: f64,
     pub read_seconds: f64,
@@ -42,6 +60,8 @@ pub struct In<'a> {
 pub struct Out {
     /// The field.
     pub field: &'static str,
+    /// The port that has it; none: the first that does.
+    pub port: Option<usize>,
     /// Which of the given buffers.
     pub to: usize,
     /// First column in its rows.
@@ -96,73 +116,84 @@ pub struct Unit<D: Device> {
     pub spec: KernelSpec,
     /// Why it is not used any more.
     pub off: Option<String>,
+    /// Layers of one program.
+    pub span: usize,
     slots: Vec<Slot<D>>,
 }
 
 impl<D: Device> Unit<D> {
     pub fn new(spec: KernelSpec) -> Unit<D> {
-        Unit { spec, off: None, slots: Vec::new() }
-    }
-
-    /// Whether each layer has input surfaces or a program of its own.
-    pub fn per_layer(&self) -> bool {
-        self.spec.bakes_weights() || self.spec.stages_weights()
+        let span = span(&spec);
+        Unit { spec, off: None, span, slots: Vec::new() }
     }
 
     /// Programs that are compiled for new weights.
     pub fn programs(&self, layers: usize) -> u64 {
-        if self.spec.bakes_weights() { layers as u64 } else { 0 }
+        if self.spec.bakes_weights() { self.count(layers) as u64 } else { 0 }
+    }
+
+    /// Programs, or sets of surfaces, for `layers` layers.
+    fn count(&self, layers: usize) -> usize {
+        count(&self.spec, layers)
+    }
+
+    fn slot(&self, layer: usize) -> usize {
+        if self.slots.len() > 1 { layer / self.span } else { 0 }
     }
 
     /// Brings the unit up to date with the weights: compiled where they are baked in, written where they are data.
-    pub fn refresh(
-        &mut self,
-        device: &D,
-        compiled: &mut Compiled<D>,
-        model: &Model<'_>,
-        layers: usize,
-        copier: &mut Copier,
-        costs: &mut Costs,
-    ) -> Result<(), Failure> {
-        let count = if self.per_layer() { layers } else { 1 };
+    pub fn refresh(&mut self, device: &D, model: &Model<'_>, layers: usize, common: &mut Common<D>) -> Result<(), Failure> {
+        let count = self.count(layers);
         if self.spec.bakes_weights() {
             // what is loaded goes before its successors come: a process may hold only so many
             self.slots.clear();
         }
-        for layer in self.slots.len()..count {
-            let slot = self.open(device, compiled, model, layer)?;
+        let began = Instant::now();
+        for slot in self.slots.len()..count {
+            let slot = self.open(device, common, model, slot * self.span)?;
             self.slots.push(slot);
         }
+        common.costs.compile_seconds += began.elapsed().as_secs_f64();
         if self.spec.stages_weights() {
             let began = Instant::now();
             for layer in 0..count {
-                costs.staged_bytes += self.stage_weights(model, layer, copier)?;
+                common.costs.staged_bytes += self.stage_weights(model, layer, common)?;
             }
-            costs.stage_seconds += began.elapsed().as_secs_f64();
+            common.costs.stage_seconds += began.elapsed().as_secs_f64();
         }
         Ok(())
     }
 
-    fn open(&self, device: &D, compiled: &mut Compiled<D>, model: &Model<'_>, layer: usize) -> Result<Slot<D>, Failure> {
+    fn open(&self, device: &D, common: &mut Common<D>, model: &Model<'_>, layer: usize) -> Result<Slot<D>, Failure> {
         let text = self.spec.program.to_string();
-        let kernel = match compiled.get(&text).filter(|_| !self.spec.bakes_weights()) {
+        let kernel = match common.compiled.get(&text).filter(|_| !self.spec.bakes_weights()) {
             Some(kernel) => kernel.clone(),
             None => {
                 let kernel = Rc::new(self.compile(device, &text, model, layer)?);
                 if !self.spec.bakes_weights() {
-                    compiled.insert(text, kernel.clone());
+                    common.compiled.insert(text, kernel.clone());
                 }
                 kernel
             }
         };
-        let surfaces = |ports: &[crate::Port]| -> Result<Vec<_>, DeviceError> {
-            ports.iter().map(|p| device.surface(p.surface_bytes)).collect()
-        };
-        let inputs = surfaces(kernel.inputs())?;
+        let mut inputs = Vec::new();
+        for (packed, port) in self.spec.inputs.iter().zip(kernel.inputs()) {
+            inputs.push(match shared_key(packed, layer) {
+                Some(key) => match common.weights.get(&key).filter(|(s, _)| s.len() >= port.surface_bytes) {
+                    Some((surface, _)) => surface.clone(),
+                    None => {
+                        let surface = device.surface(port.surface_bytes)?;
+                        common.weights.insert(key, (surface.clone(), false));
+                        surface
+                    }
+                },
+                None => device.surface(port.surface_bytes)?,
+            });
+        }
         // outputs are read before the next dispatch: layers share them
         let outputs = match self.slots.first().filter(|_| !self.spec.bakes_weights()) {
             Some(slot) => slot.outputs.clone(),
-            None => surfaces(kernel.outputs())?,
+            None => kernel.outputs().iter().map(|p| device.surface(p.surface_bytes)).collect::<Result<_, _>>()?,
         };
         let request = kernel.request(&inputs, &outputs)?;
         let baked = |(_, what): &(String, Baked)| what.is_weight() && staging::largest(model.of(*what, layer)) > 0.0;
@@ -171,24 +202,28 @@ impl<D: Device> Unit<D> {
     }
 
     fn compile(&self, device: &D, text: &str, model: &Model<'_>, layer: usize) -> Result<D::Kernel, DeviceError> {
-        let fill = |(path, what): &(String, Baked)| (path.clone(), weights::file(*what, model, layer));
-        let blobs: Vec<(String, Vec<u8>)> = self.spec.baked.iter().map(fill).collect();
+        let first = self.spec.baked.iter().map(|(path, what)| (path, *what, layer));
+        let deeper = self.spec.deeper.iter().map(|(path, what, after)| (path, *what, layer + after));
+        let fill = |(path, what, layer): (&String, Baked, usize)| (path.clone(), weights::file(what, model, layer));
+        let blobs: Vec<(String, Vec<u8>)> = first.chain(deeper).map(fill).collect();
         device.compile(&Source { name: self.spec.name, text, blobs: &blobs })
     }
 
     /// Writes the weights of a layer; gives the bytes written.
-    fn stage_weights(&mut self, model: &Model<'_>, layer: usize, copier: &mut Copier) -> Result<u64, DeviceError> {
+    fn stage_weights(&mut self, model: &Model<'_>, layer: usize, common: &mut Common<D>) -> Result<u64, DeviceError> {
         let slot = &mut self.slots[layer];
         let (mut bytes, mut alive) = (0, false);
         for ((packed, surface), port) in self.spec.inputs.iter().zip(&slot.inputs).zip(slot.kernel.inputs()) {
             let fields: Vec<_> = packed.fields.iter().filter_map(|f| Some((f, f.holds?))).collect();
-            if fields.is_empty() {
+            alive |= fields.iter().any(|(_, what)| model.of(*what, layer).iter().any(|v| *v != 0.0));
+            let written = shared_key(packed, layer).and_then(|key| common.weights.get_mut(&key)).map(|(_, written)| written);
+            if fields.is_empty() || written.is_some_and(|w| std::mem::replace(w, true)) {
                 continue;
             }
+            let copier = &mut common.copier;
             surface.write(|memory| {
                 for (field, what) in fields {
                     let matrix = model.of(what, layer);
-                    alive |= matrix.iter().any(|v| *v != 0.0);
                     bytes += 2 * matrix.len() as u64;
                     match what {
                         Baked::Transposed(_) => copier.write_transposed(memory, port.row_stride, field, matrix),
@@ -208,10 +243,10 @@ impl<D: Device> Unit<D> {
         ins: &[In<'_>],
         outs: &[Out],
         to: &mut [To<'_>],
-        copier: &mut Copier,
-        costs: &mut Costs,
+        common: &mut Common<D>,
     ) -> Result<(), Failure> {
-        let slot = &self.slots[if self.per_layer() { layer } else { 0 }];
+        let slot = &self.slots[self.slot(layer)];
+        let Common { copier, costs, .. } = common;
         let largest = ins.iter().filter(|i| i.gradient).map(|i| self.largest(i)).fold(0.0, f32::max);
         let scale = staging::gradient_scale(largest);
         let began = Instant::now();
@@ -241,7 +276,7 @@ impl<D: Device> Unit<D> {
     /// Looks at the outputs before any is copied: what is refused leaves the walk's buffers as they were.
     fn inspect(&self, slot: &Slot<D>, outs: &[Out], must_live: bool) -> Result<(), Failure> {
         let mut seen = Seen::default();
-        for (i, field) in outs.iter().filter_map(|o| find(&self.spec.outputs, o.field)) {
+        for (i, field) in outs.iter().filter_map(|o| written(&self.spec, o)) {
             let stride = slot.kernel.outputs()[i].row_stride;
             seen |= slot.outputs[i].read(|memory| staging::scan(memory, stride, field))?;
         }
@@ -254,8 +289,7 @@ impl<D: Device> Unit<D> {
 
     /// Copies fields of this unit's last output into fields of the same names that `next` reads.
     pub fn hand_over(&self, next: &Unit<D>, layer: usize, fields: &[&str], costs: &mut Costs) -> Result<(), Failure> {
-        let slot_of = |unit: &Unit<D>| if unit.per_layer() { layer } else { 0 };
-        let (from, to) = (&self.slots[slot_of(self)], &next.slots[slot_of(next)]);
+        let (from, to) = (&self.slots[self.slot(layer)], &next.slots[next.slot(layer)]);
         let began = Instant::now();
         for name in fields {
             let (Some((i, a)), Some((j, b))) = (find(&self.spec.outputs, name), find(&next.spec.inputs, name)) else { continue };
@@ -298,7 +332,7 @@ impl<D: Device> Unit<D> {
         copier: &mut Copier,
         costs: &mut Costs,
     ) -> Result<(), Failure> {
-        let Some((i, field)) = find(&self.spec.outputs, out.field) else { return Ok(()) };
+        let Some((i, field)) = written(&self.spec, out) else { return Ok(()) };
         let stride = slot.kernel.outputs()[i].row_stride;
         costs.read_bytes += 2 * (field.channels * field.width) as u64;
         let (data, rows) = &mut to[out.to];
@@ -309,4 +343,37 @@ impl<D: Device> Unit<D> {
 /// The surface and the field called `name`.
 fn find<'p>(packed: &'p [Packed], name: &str) -> Option<(usize, &'p crate::Field)> {
     packed.iter().enumerate().find_map(|(i, p)| Some((i, p.field(name)?)))
+}
+
+/// The surface and the field that `out` names.
+fn written<'s>(spec: &'s KernelSpec, out: &Out) -> Option<(usize, &'s crate::Field)> {
+    match out.port {
+        Some(port) => Some((port, spec.outputs.get(port)?.field(out.field)?)),
+        None => find(&spec.outputs, out.field),
+    }
+}
+
+/// What lies in an input that holds nothing but weights.
+fn shared_key(packed: &Packed, layer: usize) -> Option<String> {
+    let fields = packed.fields.iter().map(|f| Some((f.name, f.holds?))).collect::<Option<Vec<_>>>()?;
+    Some(format!("{layer} {fields:?}"))
+}
+
+/// Layers of one program.
+fn span(spec: &KernelSpec) -> usize {
+    spec.deeper.iter().map(|(_, _, after)| after + 1).max().unwrap_or(1)
+}
+
+/// Programs, or sets of surfaces, of a kernel for `layers` layers: one, unless each layer has weights of its own in it.
+fn count(spec: &KernelSpec, layers: usize) -> usize {
+    let beside = spec.baked.iter().any(|(_, what)| matches!(what, Baked::FinalNorm | Baked::Classifier));
+    let each = spec.bakes_weights() || spec.stages_weights();
+    if each && !beside { layers.div_ceil(span(spec)) } else { 1 }
+}
+
+/// Bytes of the surfaces of a kernel for `layers` layers.
+pub fn surface_bytes(spec: &KernelSpec, layers: usize) -> u64 {
+    let bytes = |ports: &[Packed]| ports.iter().map(|p| p.bytes() as u64).sum::<u64>();
+    let count = count(spec, layers) as u64;
+    count * bytes(&spec.inputs) + if spec.bakes_weights() { count } else { 1 } * bytes(&spec.outputs)
 }

@@ -60,6 +60,13 @@ impl AdapterPlan {
         &self.layout
     }
 
+    /// Whether a projection has adapters beside it.
+    pub fn adapts(&self, l: usize, which: Projection) -> bool {
+        // what is computed elsewhere norms its input by the gain of the model
+        let normed = self.spec.norms && matches!(which, Projection::Qkv | Projection::GateUp);
+        self.spec.form == AdapterForm::Split && (normed || !self.pairs[l][which as usize].is_empty())
+    }
+
     /// Where a gain of a norm lies, if it is trained.
     pub(crate) fn gain(&self, which: NormAt) -> Option<Range<usize>> {
         let id = match which {

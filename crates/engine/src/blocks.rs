@@ -350,16 +350,21 @@ impl Context<'_> {
         rope(self.cpu, qkv, self.spec.qkv_dim(), heads, &self.rope, 0, seq, turn);
     }
 
+    /// Whether a projection has adapters: then its product is not all there is to it.
+    pub fn has_adapter(&self, l: usize, which: Projection) -> bool {
+        self.adapter.as_ref().is_some_and(|plan| plan.adapts(l, which))
+    }
+
     /// What the adapters of a projection add to its product `y` `[n, out]` with `x` `[n, in]`.
     pub fn add_adapter(&self, params: Params<'_>, l: usize, which: Projection, x: &[f32], y: &mut [f32]) {
-        if let Some(plan) = &self.adapter {
+        if let Some(plan) = self.adapter.as_ref().filter(|_| !x.is_empty()) {
             plan.add(self.cpu, params.adapter, (l, which), x, y, which.shape(&self.spec).0);
         }
     }
 
     /// What they add to the gradient `dx` `[n, in]` of its input.
     pub fn add_adapter_back(&self, params: Params<'_>, l: usize, which: Projection, dy: &[f32], dx: &mut [f32]) {
-        if let Some(plan) = &self.adapter {
+        if let Some(plan) = self.adapter.as_ref().filter(|_| !dy.is_empty()) {
             plan.add_back(self.cpu, params.adapter, (l, which), dy, which.shape(&self.spec).0, dx);
         }
     }

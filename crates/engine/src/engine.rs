@@ -31,7 +31,7 @@ pub struct DeviceReport {
     pub read_bytes: u64,
     /// Floating-point operations made by it.
     pub flops: f64,
-    /// Seconds spent compiling and loading.
+    /// Seconds spent compiling and loading, on the clock of this process.
     pub compile_seconds: f64,
     /// Seconds spent writing for it.
     pub stage_seconds: f64,
@@ -39,8 +39,8 @@ pub struct DeviceReport {
     pub evaluate_seconds: f64,
     /// Seconds spent reading back.
     pub read_seconds: f64,
-    /// Seconds that the hardware would take by the latency model, where the device is simulated.
-    pub modelled_seconds: Option<f64>,
+    /// Seconds that the hardware would take to compile and to evaluate, by the latency model of a simulated device.
+    pub modelled: Option<(f64, f64)>,
     /// Peak of the chip in FLOP/s, where it is known.
     pub peak_flops: Option<f64>,
 }
@@ -94,6 +94,11 @@ pub trait Engine {
     fn placement(&self) -> Vec<(&'static str, String)> {
         let parts = ["embedding", "attention block", "ffn block", "classifier and loss", "backward, dx and dW", "optimizer"];
         parts.into_iter().map(|part| (part, "cpu".to_owned())).collect()
+    }
+
+    /// Bytes of a device's memory that it will hold; 0 without a device.
+    fn surface_bytes(&self) -> u64 {
+        0
     }
 
     /// What a device did, where there is one beside the CPU.

@@ -51,6 +51,8 @@ pub struct Trainer<'a> {
     save: Trigger,
     sample: Trigger,
     timings: Timings,
+    /// Time that the engine took to get ready for this step.
+    refreshed: Duration,
     session_start: Duration,
 }
 
@@ -72,7 +74,7 @@ impl Trainer<'_> {
         self.begin(host)?;
         let end = loop {
             let Some(point) = self.budget.next(self.session(host)) else { break End::Budget };
-            if self.engine.refresh(&self.params) == Ready::AfterRestart {
+            if self.refresh(host) == Ready::AfterRestart {
                 break End::Restart;
             }
             let Some(step) = self.estimate(host)? else {
@@ -97,6 +99,15 @@ impl Trainer<'_> {
             }
         };
         self.finish(host, end)
+    }
+
+    /// Gets the engine ready for the weights as they are; the time is the step's.
+    fn refresh<H: Host>(&mut self, host: &mut H) -> Ready {
+        let began = host.now();
+        let ready = self.engine.refresh(&self.params);
+        self.refreshed = host.now() - began;
+        self.timings.refresh += self.refreshed;
+        ready
     }
 
     /// Loss and gradient of the next step's batches; the gradient is that of the loss *sum*, in `self.grad`. None when the
@@ -133,7 +144,7 @@ impl Trainer<'_> {
 
     /// Accounts for the step and tells the world.
     fn record<H: Host>(&mut self, host: &mut H, step: &Estimated, lr: f32) -> Result<(), H::Error> {
-        let (took, session) = (host.now() - step.began, self.session(host));
+        let (took, session) = (host.now() - step.began + self.refreshed, self.session(host));
         self.budget.record(step.loss.tokens as u64, took, session);
         self.timings.steps += took;
         self.timings.counted += 1;

@@ -42,7 +42,7 @@ impl Shared {
     }
 
     pub fn counters(&self) -> Counters {
-        self.counts().counters
+        Counters { modelled: true, ..self.counts().counters }
     }
 
     pub fn compiles_left(&self) -> Option<u64> {

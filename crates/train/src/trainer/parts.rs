@@ -151,9 +151,11 @@ pub struct Timings {
     pub data: Duration,
     /// Batches, forward and backward passes, gradient norm.
     pub gradient: Duration,
+    /// Bringing a device up to date with the weights: compiling, staging.
+    pub refresh: Duration,
     /// Optimizer.
     pub optimizer: Duration,
-    /// Whole optimizer steps: the two above and their bookkeeping.
+    /// Whole optimizer steps: the three above and their bookkeeping.
     pub steps: Duration,
     /// Number of steps.
     pub counted: u64,
@@ -250,6 +252,7 @@ impl<'a> Trainer<'a> {
             save: Trigger::new(parts.save_every, Duration::ZERO),
             sample: Trigger::new(parts.sample_every, Duration::ZERO),
             timings: Timings::default(),
+            refreshed: Duration::ZERO,
             session_start: Duration::ZERO,
         }
     }

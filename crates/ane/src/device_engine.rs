@@ -1,0 +1,112 @@
+//! [`DeviceEngine`]: losses and gradients with the blocks of a pipeline on a device.
+
+use std::sync::Arc;
+
+use engine::{Batch, DeviceReport, Engine, EngineError, LossSum, Options, Params, Ready, Shape, Walk};
+use kernels::Cpu;
+use model::{AdapterSpec, Layout, ModelSpec};
+
+use crate::kernels::weights::Model;
+use crate::{Device, OnDevice, PipelineOptions};
+
+/// The walk with blocks on a device.
+pub struct DeviceEngine<'a, D: Device> {
+    walk: Walk<'a, OnDevice<D>>,
+    /// Weights that do not change, where an adapter is trained.
+    base: Option<Arc<Vec<f32>>>,
+}
+
+impl<'a, D: Device> DeviceEngine<'a, D> {
+    /// An engine for batches of up to `shape`, whose blocks run on `device` as `pipeline` says; programs are compiled when
+    /// weights come.
+    pub fn new(
+        cpu: &'a Cpu,
+        spec: &ModelSpec,
+        shape: Shape,
+        options: Options,
+        device: D,
+        pipeline: PipelineOptions,
+    ) -> DeviceEngine<'a, D> {
+        let blocks = OnDevice::new(device, spec, shape.seq, pipeline);
+        DeviceEngine { walk: Walk::with_blocks(cpu, spec, shape, options, blocks), base: None }
+    }
+
+    /// The same, for an adapter on weights that do not change.
+    pub fn adapted(self, base: Arc<Vec<f32>>, adapter: &AdapterSpec) -> DeviceEngine<'a, D> {
+        DeviceEngine { walk: self.walk.adapted(adapter), base: Some(base) }
+    }
+
+    /// The walk.
+    pub fn walk(&self) -> &Walk<'a, OnDevice<D>> {
+        &self.walk
+    }
+
+    /// The walk. Call [`Engine::refresh`] before it computes with other weights.
+    pub fn walk_mut(&mut self) -> &mut Walk<'a, OnDevice<D>> {
+        &mut self.walk
+    }
+}
+
+/// The weights of the model and of its adapter.
+fn all<'p>(base: Option<&'p Vec<f32>>, trained: &'p [f32]) -> Params<'p> {
+    match base {
+        Some(base) => Params { base, adapter: trained },
+        None => trained.into(),
+    }
+}
+
+impl<D: Device> Engine for DeviceEngine<'_, D> {
+    fn layout(&self) -> &Layout {
+        self.walk.trained()
+    }
+
+    fn refresh(&mut self, params: &[f32]) -> Ready {
+        let (at, blocks) = self.walk.split();
+        let weights = self.base.as_deref().map_or(params, Vec::as_slice);
+        blocks.refresh(&Model { spec: &at.spec, layout: &at.layout, params: weights, seq: at.shape.seq }, self.base.is_some())
+    }
+
+    fn evaluate(&mut self, params: &[f32], batch: &Batch<'_>) -> Result<LossSum, EngineError> {
+        self.walk.loss_on_cpu(all(self.base.as_deref(), params), batch)
+    }
+
+    fn loss_and_grad_unless(
+        &mut self,
+        params: &[f32],
+        batch: &Batch<'_>,
+        grad: &mut [f32],
+        accumulate: bool,
+        stop: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<LossSum>, EngineError> {
+        let params = all(self.base.as_deref(), params);
+        self.walk.loss_and_grad_unless(params, batch, grad, accumulate, stop)
+    }
+
+    fn token_losses(&self) -> &[f32] {
+        self.walk.token_losses()
+    }
+
+    fn notes(&mut self) -> Vec<String> {
+        self.walk.blocks_mut().take_notes()
+    }
+
+    fn placement(&self) -> Vec<(&'static str, String)> {
+        self.walk.blocks().placement()
+    }
+
+    fn surface_bytes(&self) -> u64 {
+        self.walk.blocks().surface_bytes()
+    }
+
+    fn device(&self) -> Option<DeviceReport> {
+        Some(self.walk.blocks().report())
+    }
+
+    fn left_device(&self) -> bool {
+        self.walk.blocks().overflowed()
+    }
+
+    fn leave_device(&mut self, why: &str) {
+        self.walk.blocks_mut().give_up(why);
+    }
+}

@@ -1,0 +1,258 @@
+//! [`OnDevice`]: the units of a pipeline, kept up to date with the weights, and what happens when one of them fails.
+//!
+//! Whatever fails, nothing is lost: the part at hand is computed on the CPU, and so is everything that the failed unit would
+//! have done later. A value that fp16 cannot hold ends the use of the device for the whole run.
+
+mod ahead;
+mod attention;
+mod blocks;
+mod projections;
+
+use engine::{DeviceReport, Ready};
+
+use crate::kernels::weights::Model;
+use crate::unit::{self, Common, Failure, In, Out, To, Unit};
+use crate::{BlockShape, Device, KernelForm, Pipeline, PipelineOptions, kernels};
+
+/// Kernels that compute attention.
+const ATTENTION: [&str; 7] = ["fwd_attn", "attn_fwd", "sdpa_fwd", "attn_bwd", "sdpa_bwd1", "sdpa_bwd2", "layers_fwd"];
+
+/// Whether the kernels of attention compute that of `spec`; what they cannot do else.
+fn whole_attention(spec: &model::ModelSpec) -> Result<(), &'static str> {
+    match spec {
+        s if s.qkv_bias || s.o_bias => Err("the model has biases, which the kernels do not add"),
+        s if s.qk_norm => Err("the model norms queries and keys, which the kernels do not"),
+        s if s.window.is_some() => Err("the model attends to a window, and the kernels' mask is causal alone"),
+        s if !s.no_rope.is_empty() => Err("some layers do not rotate, and the kernels are the same for all"),
+        _ => Ok(()),
+    }
+}
+
+/// Bytes of the surfaces that a pipeline on windows of `seq` tokens will hold; 0 where it has no kernels for the model.
+pub fn planned_surface_bytes(spec: &model::ModelSpec, seq: usize, options: &PipelineOptions) -> u64 {
+    let bytes = |specs: Vec<crate::KernelSpec>| specs.iter().map(|s| unit::surface_bytes(s, spec.layers)).sum();
+    kernels::set(options, &BlockShape::of(spec, seq)).map_or(0, |set| bytes(set.specs))
+}
+
+/// Blocks of a walk on a device, those of them that its pipeline takes.
+pub struct OnDevice<D: Device> {
+    device: D,
+    options: PipelineOptions,
+    layers: usize,
+    seq: usize,
+    units: Vec<Unit<D>>,
+    common: Common<D>,
+    notes: Vec<String>,
+    /// Whether weights were ever put in place.
+    opened: bool,
+    /// Whether a value beyond fp16 ended the use of the device.
+    overflowed: bool,
+    /// Layers whose forward attention ran on the device: their log-sum-exps are not known.
+    without_lse: Vec<bool>,
+    /// What a program of several layers made of the batch at hand.
+    ahead: Vec<ahead::Ahead>,
+}
+
+impl<D: Device> OnDevice<D> {
+    /// The kernels of a pipeline for windows of `seq` tokens; nothing is compiled yet.
+    pub fn new(device: D, spec: &model::ModelSpec, seq: usize, options: PipelineOptions) -> OnDevice<D> {
+        let mut notes = Vec::new();
+        let span = (1..=options.layers_per_program).rev().find(|n| spec.layers.is_multiple_of(*n)).unwrap_or(1);
+        if span != options.layers_per_program {
+            notes.push(format!(
+                "{} layers do not divide into programs of {}: {span} a program",
+                spec.layers, options.layers_per_program
+            ));
+        }
+        let options = PipelineOptions { layers_per_program: span, ..options };
+        let specs = match kernels::set(&options, &BlockShape::of(spec, seq)) {
+            Ok(set) => set.specs,
+            Err(error) => {
+                notes.push(format!("{}: {error}: every block runs on the CPU", options.pipeline));
+                Vec::new()
+            }
+        };
+        let plain = whole_attention(spec);
+        if let Err(why) = plain {
+            notes.push(format!("{why}: attention runs on the CPU"));
+        }
+        let plain = plain.is_ok();
+        OnDevice {
+            device,
+            options,
+            layers: spec.layers,
+            seq,
+            units: specs.into_iter().filter(|s| plain || !ATTENTION.contains(&s.name)).map(Unit::new).collect(),
+            common: Common::default(),
+            notes,
+            opened: false,
+            overflowed: false,
+            without_lse: vec![false; spec.layers],
+            ahead: Vec::new(),
+        }
+    }
+
+    /// The device.
+    pub fn device(&self) -> &D {
+        &self.device
+    }
+
+    /// The pipeline and its options.
+    pub fn options(&self) -> &PipelineOptions {
+        &self.options
+    }
+
+    /// Kernels by name, and why one is not used.
+    pub fn kernels(&self) -> impl Iterator<Item = (&'static str, Option<&str>)> {
+        self.units.iter().map(|u| (u.spec.name, u.off.as_deref()))
+    }
+
+    /// Whether a value beyond fp16 ended the use of the device.
+    pub fn overflowed(&self) -> bool {
+        self.overflowed
+    }
+
+    /// Uses the device no more, for the reason given.
+    pub fn give_up(&mut self, why: &str) {
+        self.overflowed = true;
+        for unit in &mut self.units {
+            unit.off.get_or_insert_with(|| why.to_owned());
+        }
+    }
+
+    /// Does not use the kernel `name`, for the reason given.
+    pub fn exclude(&mut self, name: &str, why: &str) {
+        for unit in self.units.iter_mut().filter(|u| u.spec.name == name) {
+            unit.off = Some(why.to_owned());
+            self.notes.push(format!("{name}: {why}: on the CPU"));
+        }
+    }
+
+    /// Bytes of the surfaces that the pipeline will hold: known before anything is compiled.
+    pub fn surface_bytes(&self) -> u64 {
+        self.units.iter().filter(|u| u.off.is_none()).map(|u| unit::surface_bytes(&u.spec, self.layers)).sum()
+    }
+
+    /// Puts new weights in place; those of a `frozen` base only once.
+    pub(crate) fn refresh(&mut self, model: &Model<'_>, frozen: bool) -> Ready {
+        if self.opened && (frozen || self.options.pipeline.freezes_base()) {
+            return Ready::Now;
+        }
+        let needed: u64 = self.units.iter().filter(|u| u.off.is_none()).map(|u| u.programs(self.layers)).sum();
+        if self.opened && self.device.compiles_left().is_some_and(|left| left < needed) {
+            return Ready::AfterRestart;
+        }
+        self.opened = true;
+        self.common.weights.values_mut().for_each(|(_, written)| *written = false);
+        for i in 0..self.units.len() {
+            if self.units[i].off.is_some() {
+                continue;
+            }
+            if let Err(failure) = self.units[i].refresh(&self.device, model, self.layers, &mut self.common) {
+                self.fail(i, 0, &failure);
+            }
+        }
+        Ready::Now
+    }
+
+    /// Where the kernel `name` is among the units, if it is used.
+    fn unit(&self, name: &str) -> Option<usize> {
+        self.units.iter().position(|u| u.spec.name == name && u.off.is_none())
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.unit(name).is_some()
+    }
+
+    /// One dispatch of the kernel `name`; false when there is none, or it failed.
+    fn run(&mut self, name: &str, layer: usize, ins: &[In<'_>], outs: &[Out], to: &mut [To<'_>]) -> bool {
+        let Some(i) = self.unit(name) else { return false };
+        match self.units[i].run(layer, ins, outs, to, &mut self.common) {
+            Ok(()) => true,
+            Err(failure) => {
+                self.fail(i, layer, &failure);
+                false
+            }
+        }
+    }
+
+    /// Copies fields of the last output of `from` to where `next` reads them.
+    fn hand_over(&mut self, from: &str, next: &str, layer: usize, fields: &[&str]) -> bool {
+        let (Some(i), Some(j)) = (self.unit(from), self.unit(next)) else { return false };
+        match self.units[i].hand_over(&self.units[j], layer, fields, &mut self.common.costs) {
+            Ok(()) => true,
+            Err(failure) => {
+                self.fail(i, layer, &failure);
+                false
+            }
+        }
+    }
+
+    fn fail(&mut self, unit: usize, layer: usize, failure: &Failure) {
+        let name = self.units[unit].spec.name;
+        if *failure == Failure::Overflow {
+            let why = format!("{name} of layer {layer}: {failure}");
+            self.notes.push(format!("{why}: every block runs on the CPU from here on"));
+            self.give_up(&why);
+        } else {
+            self.notes.push(format!("{name} of layer {layer}: {failure}: its blocks run on the CPU from here on"));
+            self.units[unit].off = Some(failure.to_string());
+        }
+    }
+
+    /// What the user should know since the last call.
+    pub(crate) fn take_notes(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notes)
+    }
+
+    /// What the device did.
+    pub(crate) fn report(&self) -> DeviceReport {
+        let (counters, costs) = (self.device.counters(), &self.common.costs);
+        DeviceReport {
+            device: self.device.describe(),
+            compiles: counters.compiles,
+            dispatches: costs.dispatches,
+            surface_bytes: counters.surface_bytes,
+            staged_bytes: costs.staged_bytes,
+            read_bytes: costs.read_bytes,
+            flops: costs.flops,
+            compile_seconds: costs.compile_seconds,
+            stage_seconds: costs.stage_seconds,
+            evaluate_seconds: costs.evaluate_seconds,
+            read_seconds: costs.read_seconds,
+            modelled: counters.modelled.then_some((counters.compile_seconds, counters.evaluate_seconds)),
+            peak_flops: self.device.peak_flops(),
+        }
+    }
+
+    /// Where each block of the walk runs: for people.
+    pub fn placement(&self) -> Vec<(&'static str, String)> {
+        let by = |groups: &[&[&'static str]]| {
+            let whole = groups.iter().find(|group| group.iter().all(|name| self.has(name)));
+            whole.map_or_else(|| "cpu".to_owned(), |group| format!("device: {}", group.join(", ")))
+        };
+        vec![
+            ("projections, forward", by(projections::FORWARD)),
+            ("attention block, forward", by(&[&["layers_fwd"], &["fwd_attn"], &["attn_fwd"], &["sdpa_fwd"]])),
+            ("ffn block, forward", by(&[&["layers_fwd"], &["fwd_ffn"], &["ffn_fwd"], &["ffn_fused"], &["ffn_conv"]])),
+            ("ffn block, dx", by(&[&["ffn_bwd"], &["ffn_bwd_w2t", "ffn_bwd_w13t"]])),
+            ("attention block, dx", by(&[&["attn_bwd"], &["sdpa_bwd1", "sdpa_bwd2"]])),
+            ("projections, dx", by(&[&["qkv_bwd"], &["q_bwd", "kv_bwd"]])),
+            ("norms, dx", by(&[&["attn_norm_bwd", "ffn_norm_bwd"]])),
+            ("final norm", by(&[&["final_norm"]])),
+            ("classifier", by(&[&["classifier"]])),
+            ("softmax", by(&[&["softmax"]])),
+            ("dW, embedding, loss, optimizer", "cpu".to_owned()),
+        ]
+    }
+
+    /// Whether gradients of activations are the device's affair.
+    pub fn original(&self) -> bool {
+        self.options.kernels == KernelForm::Original
+    }
+
+    /// The pipeline.
+    pub fn pipeline(&self) -> Pipeline {
+        self.options.pipeline
+    }
+}

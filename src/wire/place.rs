@@ -1,0 +1,81 @@
+//! Where a step runs: the CPU, the Neural Engine, or its simulator.
+
+use ane::sim::{Arithmetic, Profile, Simulator};
+use ane::{Device, DeviceEngine, KernelForm, Pipeline, PipelineOptions, WeightForm};
+use engine::{Adapting, CpuEngine, Engine};
+use kernels::Cpu;
+use model::ModelSpec;
+
+use super::{Wired, engine_shape};
+use crate::config::{self, AneKernels, AneNumerics, AneWeights, TrainConfig};
+use crate::exit::{self, Exit};
+
+/// The engine that the configuration asks for.
+///
+/// # Errors
+/// 69 where there is no such device.
+pub fn engine<'a>(config: &TrainConfig, wired: &Wired, cpu: &'a Cpu) -> anyhow::Result<Box<dyn Engine + 'a>> {
+    let (shape, options) = engine_shape(config);
+    match config.device {
+        config::Device::Cpu => {
+            let walk = CpuEngine::new(cpu, &wired.spec, shape, options);
+            Ok(match &wired.adapter {
+                Some(adapter) => Box::new(Adapting::new(walk, adapter.base.clone(), &adapter.spec)),
+                None => Box::new(walk),
+            })
+        }
+        config::Device::AneSim => Ok(on_device(config, wired, cpu, simulator(config, cpu)?)),
+        config::Device::Ane => {
+            let device = ane_macos::open().map_err(|error| {
+                let next = "`--device ane-sim` runs the same programs in software";
+                Exit::new(exit::UNAVAILABLE, format!("{error}; {next}"))
+            })?;
+            Ok(on_device(config, wired, cpu, device))
+        }
+    }
+}
+
+/// Bytes of the surfaces of a run: nothing is compiled or allocated to know them.
+pub fn surface_bytes(config: &TrainConfig, spec: &ModelSpec) -> u64 {
+    if config.device == config::Device::Cpu {
+        return 0;
+    }
+    ane::planned_surface_bytes(spec, config.seq_len, &pipeline(config))
+}
+
+fn on_device<'a, D: Device + 'a>(config: &TrainConfig, wired: &Wired, cpu: &'a Cpu, device: D) -> Box<dyn Engine + 'a> {
+    let (shape, options) = engine_shape(config);
+    let engine = DeviceEngine::new(cpu, &wired.spec, shape, options, device, pipeline(config));
+    Box::new(match &wired.adapter {
+        Some(adapter) => engine.adapted(adapter.base.clone(), &adapter.spec),
+        None => engine,
+    })
+}
+
+/// The simulated device that the configuration asks for.
+fn simulator(config: &TrainConfig, cpu: &Cpu) -> anyhow::Result<Simulator> {
+    let mut profile: Profile = config.ane_chip.parse().map_err(exit::usage)?;
+    profile.arithmetic = match config.ane_numerics {
+        AneNumerics::Exact => Arithmetic::Exact,
+        AneNumerics::Ane => Arithmetic::Engine,
+    };
+    Ok(Simulator::new(profile, cpu.pool().threads()))
+}
+
+/// The pipeline that the configuration asks for.
+fn pipeline(config: &TrainConfig) -> PipelineOptions {
+    PipelineOptions {
+        // the names are the same ones, and a test says so
+        pipeline: Pipeline::of_name(config.pipeline.name()).unwrap_or(Pipeline::Dynamic),
+        kernels: match config.ane_kernels {
+            AneKernels::Fused => KernelForm::Fused,
+            AneKernels::Original => KernelForm::Original,
+        },
+        weights: match config.ane_weights {
+            AneWeights::Packed => WeightForm::Packed,
+            AneWeights::Parameters => WeightForm::Parameters,
+        },
+        layers_per_program: config.ane_layers,
+        int8: config.ane_int8,
+    }
+}
