@@ -1,5 +1,7 @@
 //! Runs a kernel in the interpreter: surfaces filled field by field, results by field.
 
+#![allow(dead_code)] // each test file uses its part
+
 use ane::kernels::weights::{self, Model};
 use ane::{Baked, Field, KernelSpec, Packed};
 use mil::{Executable, Numerics, Tensor};
