@@ -12,22 +12,22 @@ const fn given(name: &'static str) -> Parameter {
 
 pub(super) const OPERATIONS: &[Operation] = &[
     Operation::new("clamped_relu", &[tensor("x"), given("alpha"), given("beta")], float_same),
-    Operation::new("elu", &[tensor("x"), float("alpha", 1.0)], float_same),
+    Operation::new("elu", &[tensor("x"), given("alpha")], float_same),
     Operation::new("gelu", &[tensor("x"), text("mode", "EXACT")], gelu),
-    Operation::new("leaky_relu", &[tensor("x"), float("alpha", 0.01)], float_same),
-    Operation::new("linear_activation", &[tensor("x"), given("alpha"), float("beta", 0.0)], float_same),
+    Operation::new("leaky_relu", &[tensor("x"), given("alpha")], float_same),
+    Operation::new("linear_activation", &[tensor("x"), given("alpha"), given("beta")], float_same),
     Operation::new("prelu", &[tensor("x"), constant("alpha")], per_channel),
     Operation::new("relu", X, float_same),
     Operation::new("relu6", X, float_same),
-    Operation::new("scaled_tanh", &[tensor("x"), float("alpha", 1.0), float("beta", 1.0)], float_same),
+    Operation::new("scaled_tanh", &[tensor("x"), given("alpha"), given("beta")], float_same),
     Operation::new("sigmoid", X, float_same),
-    Operation::new("sigmoid_hard", &[tensor("x"), float("alpha", 0.2), float("beta", 0.5)], float_same),
+    Operation::new("sigmoid_hard", &[tensor("x"), given("alpha"), given("beta")], float_same),
     Operation::new("silu", X, float_same),
     Operation::new("softplus", X, float_same),
     Operation::new("softplus_parametric", &[tensor("x"), constant("alpha"), constant("beta")], per_channel),
     Operation::new("softsign", X, float_same),
     Operation::new("tanh", X, float_same),
-    Operation::new("thresholded_relu", &[tensor("x"), float("alpha", 1.0)], float_same),
+    Operation::new("thresholded_relu", &[tensor("x"), given("alpha")], float_same),
 ];
 
 const MODES: [&str; 3] = ["EXACT", "TANH_APPROXIMATION", "SIGMOID_APPROXIMATION"];
