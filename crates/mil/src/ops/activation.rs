@@ -1,7 +1,7 @@
 //! Activations: element by element, floating-point, of the shape of their argument.
 
 use super::elementwise::{float_same, floats};
-use super::{Call, Inferred, Kind, Operation, Parameter, constant, float, parameter, tensor, text};
+use super::{Call, Inferred, Kind, Operation, Parameter, constant, parameter, tensor, text};
 
 const X: &[Parameter] = &[tensor("x")];
 
