@@ -6,7 +6,8 @@
 use std::fs;
 use std::path::Path;
 
-use mil::{Span, check, parse};
+use mil::rules::{self, Target};
+use mil::{Chip, Span, check, parse};
 
 /// A sequence of numbers that is the same in every run (Steele and Vigna's splitmix).
 struct Numbers(u64);
@@ -38,6 +39,9 @@ fn survives(text: &str) {
             match check(&program) {
                 Ok(_) => {
                     check(&again).unwrap();
+                    for chip in Chip::ALL {
+                        rules::check(&program, &[], &Target { chip, strict: true, ..Target::default() });
+                    }
                     return;
                 }
                 Err(e) => e.to_string(),
