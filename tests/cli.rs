@@ -353,6 +353,27 @@ fn doctor_says_what_is_used_and_why() {
     assert_eq!(seen["threads"]["used"], 1);
     assert!(seen["memory"]["available_bytes"].as_u64().unwrap() > 0);
     assert!(seen["ceilings"]["fma_gflops"].as_f64().unwrap() > 0.0);
+    if seen["ane"]["available"] == false {
+        assert!(seen["ane"]["why_not"].as_str().unwrap().contains("--device ane-sim"), "{seen}");
+        fails(&["doctor", "--probe", "ane", "--threads", "1"], 69, &["no Neural Engine"]);
+    }
+}
+
+#[test]
+fn doctor_probes_kernels_and_remembers_what_came_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let probe = |args: &[&str]| {
+        let output = autoane(args).env("AUTOANE_CACHE", dir.path()).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        stdout(&output)
+    };
+    let machine = ["--isa", "scalar", "--threads", "1"];
+    let shown = probe(&[&["doctor", "--probe", "ane-sim"], &machine[..]].concat());
+    assert!(shown.contains("dynamic/attn_fwd") && shown.contains("passed, off by"), "{shown}");
+    let kept = fs::read(dir.path().join("ane-probes.json")).unwrap();
+    let kept: serde_json::Value = serde_json::from_slice(&kept).unwrap();
+    let kernels = kept["simulator"]["report"]["kernels"].as_array().unwrap();
+    assert!(kernels.len() > 20 && kernels.iter().all(|k| k["verdict"].is_string()), "{kept}");
 }
 
 fn golden(name: &str) -> String {

@@ -77,7 +77,8 @@ pub const BENCH: &str = "Examples:
 
 pub const DOCTOR: &str = "Examples:
   autoane doctor
-  autoane doctor --json";
+  autoane doctor --json
+  autoane doctor --probe ane           which kernels this Mac's Neural Engine runs rightly";
 
 pub const COMPLETIONS: &str = "Examples:
   autoane completions bash > ~/.local/share/bash-completion/completions/autoane

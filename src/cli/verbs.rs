@@ -365,9 +365,21 @@ pub struct CompletionsArgs {
     pub shell: clap_complete::Shell,
 }
 
+/// What `doctor --probe` probes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum ProbeArg {
+    /// The Neural Engine of this Mac
+    Ane,
+    /// The simulator, refusing what any chip was reported to refuse
+    AneSim,
+}
+
 /// `doctor`
 #[derive(Clone, Debug, Args)]
 pub struct DoctorArgs {
+    /// Runs every kernel once on this device, compares it with the simulator, and keeps what came of it
+    #[arg(long, value_name = "DEVICE")]
+    pub probe: Option<ProbeArg>,
     #[command(flatten)]
     pub machine: MachineArgs,
 }

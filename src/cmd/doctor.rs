@@ -1,5 +1,8 @@
 //! `autoane doctor`: this machine, and what will be used of it and why.
 
+mod neural;
+mod probes;
+
 use std::time::Duration;
 
 use kernels::{Isa, ceilings};
@@ -17,6 +20,7 @@ pub fn run(args: &DoctorArgs, out: Out) -> anyhow::Result<()> {
     let progress = out.progress("measuring what the machine can do", 0);
     let found = ceilings::measure(&cpu, MEASURE);
     drop(progress);
+    let neural = neural::look(args.probe, found.threads, out)?;
     let isa = cpu.isa();
     let why = if args.machine.isa == "auto" { "the fastest that this machine has" } else { "asked for" };
     let [one, five, fifteen] = meter::load_average().unwrap_or_default();
@@ -34,11 +38,14 @@ pub fn run(args: &DoctorArgs, out: Out) -> anyhow::Result<()> {
         ("heat", thermal.map_or_else(|| "no sensor can be read".to_owned(), heat)),
         ("multiply-adds", format!("{:.0} GFLOP/s measured", found.fma_gflops)),
         ("memory bandwidth", format!("{:.1} GB/s read, {:.1} GB/s triad, measured", found.read_gbps, found.triad_gbps)),
-        ("neural engine", "not used: this version trains on the CPU".to_owned()),
         ("power meter", "none in this version".to_owned()),
     ];
-    for (name, value) in &text {
+    for (name, value) in text.iter().chain(&neural.lines()) {
         out.line(format!("{name:<18}{value}"))?;
+    }
+    let details = neural.details();
+    if !details.is_empty() {
+        out.table(&["kernel", "verdict"], &details)?;
     }
     if one > 0.5 * meter::logical_cpus() as f64 {
         out.warn("the machine is busy: measured times will be longer than they need to be");
@@ -57,7 +64,7 @@ pub fn run(args: &DoctorArgs, out: Out) -> anyhow::Result<()> {
         "memory": { "total_bytes": total, "available_bytes": available },
         "thermal": thermal.map(|t| json!({ "celsius": t.celsius, "level": t.level })),
         "ceilings": { "fma_gflops": found.fma_gflops, "read_gbps": found.read_gbps, "triad_gbps": found.triad_gbps },
-        "ane": { "used": false, "why": "this version trains on the CPU" },
+        "ane": neural.json(),
         "power_meter": Json::Null,
     }))
 }

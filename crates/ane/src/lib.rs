@@ -10,6 +10,7 @@ pub mod kernels;
 mod on_device;
 mod packed;
 mod pipeline;
+pub mod probe;
 mod shape;
 pub mod sim;
 pub mod staging;

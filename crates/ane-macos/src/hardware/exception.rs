@@ -94,7 +94,7 @@ unsafe extern "C-unwind" {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Raised(pub String);
 
-/// Runs `f`; what it raises is an error. What `f` was about to release is then leaked, as Objective-C does.
+/// Runs `f`; what it raises is an error. What `f` holds is released on the way out.
 pub fn guarded<R>(f: impl FnOnce() -> R) -> Result<R, Raised> {
     let mut task = Task { f: Some(f), result: None };
     let mut thrown = ptr::null_mut();
