@@ -62,16 +62,29 @@ fn flushed<'x>(numerics: &Numerics, x: &'x [f32]) -> Cow<'x, [f32]> {
 
 type Extents = (usize, usize, usize);
 
+/// Columns `j..j + COLS` of `b` [k, n] beside each other, zeros where there are none.
+fn pack<F: Real>(b: &[F], n: usize, j: usize, panel: &mut [[F; COLS]]) {
+    let width = COLS.min(n - j);
+    for (to, from) in panel.iter_mut().zip(b.chunks_exact(n)) {
+        to[..width].copy_from_slice(&from[j..j + width]);
+        to[width..].fill(F::default());
+    }
+}
+
 fn blocked<F: Real>((m, n, k): Extents, a: &[F], b: &[F], c: &mut [F]) {
+    let mut panel = vec![[F::default(); COLS]; k];
     for j in (0..n).step_by(COLS) {
         let width = COLS.min(n - j);
+        pack(b, n, j, &mut panel);
         for i in (0..m).step_by(ROWS) {
             let rows = ROWS.min(m - i);
             let mut sums = [[F::default(); COLS]; ROWS];
-            if rows == ROWS && width == COLS {
-                block(k, n, &a[i * k..], &b[j..], &mut sums);
+            if rows == ROWS {
+                block(k, &a[i * k..], &panel, &mut sums);
             } else {
-                edge(k, n, (rows, width), &a[i * k..], &b[j..], &mut sums);
+                for (r, sums) in sums.iter_mut().enumerate().take(rows) {
+                    a[(i + r) * k..].iter().zip(&panel).for_each(|(x, row)| add_scaled(sums, *x, row));
+                }
             }
             for (r, row) in sums.iter().enumerate().take(rows) {
                 c[(i + r) * n + j..][..width].copy_from_slice(&row[..width]);
@@ -80,28 +93,24 @@ fn blocked<F: Real>((m, n, k): Extents, a: &[F], b: &[F], c: &mut [F]) {
     }
 }
 
-/// Adds up a whole block: `a` begins at its rows, `b` at its columns.
-fn block<F: Real>(k: usize, n: usize, a: &[F], b: &[F], sums: &mut [[F; COLS]; ROWS]) {
-    let [a0, a1, a2, a3] = [0, 1, 2, 3].map(|r| &a[r * k..(r + 1) * k]);
-    for (i, (((x0, x1), x2), x3)) in a0.iter().zip(a1).zip(a2).zip(a3).enumerate() {
-        let Some(row) = b[i * n..].first_chunk::<COLS>() else { return };
-        for (sums, x) in sums.iter_mut().zip([x0, x1, x2, x3]) {
-            for (sum, y) in sums.iter_mut().zip(row) {
-                *sum += *x * *y;
-            }
-        }
+#[inline(always)]
+fn add_scaled<F: Real>(sums: &mut [F; COLS], x: F, row: &[F; COLS]) {
+    for (sum, y) in sums.iter_mut().zip(row) {
+        *sum += x * *y;
     }
 }
 
-fn edge<F: Real>(k: usize, n: usize, (rows, width): (usize, usize), a: &[F], b: &[F], sums: &mut [[F; COLS]; ROWS]) {
-    for i in 0..k {
-        for (r, sums) in sums.iter_mut().enumerate().take(rows) {
-            let x = a[r * k + i];
-            for (sum, y) in sums.iter_mut().zip(&b[i * n..][..width]) {
-                *sum += x * *y;
-            }
-        }
+/// Adds up a whole block: `a` begins at its rows.
+fn block<F: Real>(k: usize, a: &[F], panel: &[[F; COLS]], sums: &mut [[F; COLS]; ROWS]) {
+    let [a0, a1, a2, a3] = [0, 1, 2, 3].map(|r| &a[r * k..(r + 1) * k]);
+    let [mut s0, mut s1, mut s2, mut s3] = *sums;
+    for ((((row, x0), x1), x2), x3) in panel.iter().zip(a0).zip(a1).zip(a2).zip(a3) {
+        add_scaled(&mut s0, *x0, row);
+        add_scaled(&mut s1, *x1, row);
+        add_scaled(&mut s2, *x2, row);
+        add_scaled(&mut s3, *x3, row);
     }
+    *sums = [s0, s1, s2, s3];
 }
 
 /// Lanes that go through the narrow adder together.
@@ -110,15 +119,17 @@ const LANES: usize = 4;
 /// As an engine adds up: see the header of `numerics`.
 fn tiled(numerics: &Numerics, (m, n, k): Extents, a: &[f32], b: &[f32], c: &mut [f32]) {
     let limit = numerics.product_limit.unwrap_or(f32::INFINITY);
-    for (a, c) in a.chunks_exact(k.max(1)).zip(c.chunks_exact_mut(n.max(1))).take(m) {
-        for j in (0..n).step_by(COLS) {
-            let width = COLS.min(n - j);
+    let mut panel = vec![[0.0; COLS]; k];
+    for j in (0..n).step_by(COLS) {
+        let width = COLS.min(n - j);
+        pack(b, n, j, &mut panel);
+        for (a, c) in a.chunks_exact(k).zip(c.chunks_exact_mut(n)).take(m) {
             let (mut sums, mut peaks) = ([0.0f32; COLS], [0.0f32; COLS]);
-            for (lanes, rows) in a.chunks(LANES).zip(b.chunks(LANES * n)) {
-                let tile = tile(lanes, rows, n, j, width);
-                for ((sum, peak), x) in sums.iter_mut().zip(&mut peaks).zip(tile) {
-                    *sum += x;
-                    *peak = peak.max(sum.abs());
+            for (lanes, rows) in a.chunks(LANES).zip(panel.chunks(LANES)) {
+                let tile = tile(lanes, rows);
+                for i in 0..COLS {
+                    sums[i] += tile[i];
+                    peaks[i] = peaks[i].max(sums[i].abs());
                 }
             }
             for ((c, sum), peak) in c[j..j + width].iter_mut().zip(sums).zip(peaks) {
@@ -131,13 +142,12 @@ fn tiled(numerics: &Numerics, (m, n, k): Extents, a: &[f32], b: &[f32], c: &mut 
     }
 }
 
-/// Sums of up to four products, for each of up to eight columns.
-fn tile(lanes: &[f32], rows: &[f32], n: usize, j: usize, width: usize) -> [f32; COLS] {
+/// Sums of up to four products, for each of eight columns.
+#[inline(always)]
+fn tile(lanes: &[f32], rows: &[[f32; COLS]]) -> [f32; COLS] {
     let mut sums = [0.0; COLS];
-    for (x, row) in lanes.iter().zip(rows.chunks(n)) {
-        let mut ys = [0.0; COLS];
-        ys[..width].copy_from_slice(&row[j..j + width]);
-        for (sum, y) in sums.iter_mut().zip(ys) {
+    for (x, row) in lanes.iter().zip(rows) {
+        for (sum, y) in sums.iter_mut().zip(row) {
             *sum = narrow_add(*sum, x * y);
         }
     }
@@ -145,6 +155,7 @@ fn tile(lanes: &[f32], rows: &[f32], n: usize, j: usize, width: usize) -> [f32; 
 }
 
 /// The sum, each operand first rounded to a multiple of 2^-11 of the larger one's power of two.
+#[inline(always)]
 fn narrow_add(x: f32, y: f32) -> f32 {
     let largest = x.abs().max(y.abs());
     let power = f32::from_bits(largest.to_bits() & 0x7f80_0000);
