@@ -25,9 +25,11 @@ fn kernels(shape: &BlockShape) -> Vec<KernelSpec> {
     for pipeline in Pipeline::ALL {
         for kernels in [KernelForm::Fused, KernelForm::Original] {
             for weights in [WeightForm::Packed, WeightForm::Parameters] {
-                let options = PipelineOptions { kernels, weights, ..PipelineOptions::of(pipeline) };
-                let specs = set(&options, shape).unwrap().specs;
-                all.extend(specs.into_iter().filter(|s| seen.insert(s.program.to_string())));
+                for int8 in [false, true] {
+                    let options = PipelineOptions { kernels, weights, int8, ..PipelineOptions::of(pipeline) };
+                    let specs = set(&options, shape).unwrap().specs;
+                    all.extend(specs.into_iter().filter(|s| seen.insert(s.program.to_string())));
+                }
             }
         }
     }

@@ -87,6 +87,18 @@ impl Executable {
         }
     }
 
+    /// As [`Executable::run`], for inputs whose elements are numbers of their types already, as those read from bytes: they
+    /// are neither rounded nor copied.
+    ///
+    /// # Errors
+    /// As [`Executable::run`].
+    pub fn run_rounded(&self, function: &str, inputs: &[Tensor]) -> Result<Vec<Tensor>, RunError> {
+        match &self.plans {
+            Plans::Single(plans) => plan::named(plans, function)?.run_rounded(inputs, &self.numerics),
+            Plans::Double(_) => self.run(function, inputs),
+        }
+    }
+
     /// As [`Executable::run`], with results in `f64`: those of the oracle as they are, others widened.
     ///
     /// # Errors

@@ -82,9 +82,9 @@ impl Prepared {
     /// Evaluates the program.
     ///
     /// # Errors
-    /// As [`Executable::run`].
+    /// As [`Executable::run_rounded`].
     pub fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, RunError> {
-        self.executable.run(&self.function, inputs)
+        self.executable.run_rounded(&self.function, inputs)
     }
 }
 

@@ -27,7 +27,12 @@ struct Step<F> {
     slots: Vec<usize>,
     /// Slots that no later step and no output reads.
     dead: Vec<usize>,
+    /// Slot whose elements, in another shape, are the result, and that is dead: they need not be copied.
+    renames: Option<usize>,
 }
+
+/// Operations whose result is the elements of `x` in the shape that the program declares.
+const RENAMING: [&str; 5] = ["reshape", "expand_dims", "squeeze", "flatten2d", "identity"];
 
 /// A function made ready.
 #[derive(Debug)]
@@ -143,12 +148,12 @@ impl<'a, F: Real> Planner<'a, F> {
         }
         let slots = statement.results.iter().map(|r| self.define(&r.name)).collect();
         let results = statement.results.clone();
-        Ok(Step { op: statement.op.clone(), span, kernel, arguments, results, slots, dead: Vec::new() })
+        Ok(Step { op: statement.op.clone(), span, kernel, arguments, results, slots, dead: Vec::new(), renames: None })
     }
 
     /// Computes a constant expression here and now.
     fn fold(&mut self, step: &Step<F>, statement: &'a Statement) -> Result<(), RunError> {
-        let values = Values { slots: Vec::new(), constants: &self.constants };
+        let values = Values { inputs: &[], slots: Vec::new(), constants: &self.constants };
         let results = step.run(&values, self.numerics)?;
         for (tensor, binding) in results.into_iter().zip(&statement.results) {
             let place = self.keep(tensor);
@@ -170,10 +175,13 @@ fn bury<F>(steps: &mut [Step<F>], outputs: &[Place]) {
                 alive.push(place);
             }
         }
+        step.renames = step.renamed();
     }
 }
 
 struct Values<'a, F> {
+    /// The first slots, as long as nothing else is in them.
+    inputs: &'a [Tensor<F>],
     slots: Vec<Option<Tensor<F>>>,
     constants: &'a [Tensor<F>],
 }
@@ -181,9 +189,28 @@ struct Values<'a, F> {
 impl<F> Values<'_, F> {
     fn get(&self, place: Place) -> Option<&Tensor<F>> {
         match place {
-            Place::Slot(slot) => self.slots.get(slot)?.as_ref(),
+            Place::Slot(slot) => self.slots.get(slot)?.as_ref().or_else(|| self.inputs.get(slot)),
             Place::Constant(i) => self.constants.get(i),
         }
+    }
+}
+
+impl<F> Step<F> {
+    fn renamed(&self) -> Option<usize> {
+        let x = self.arguments.iter().find(|(name, _)| name == "x");
+        match x.map(|(_, places)| places.as_slice()) {
+            Some(&[Place::Slot(slot)]) if self.dead.contains(&slot) && RENAMING.contains(&self.op.as_str()) => Some(slot),
+            _ => None,
+        }
+    }
+
+    /// The result, if it is what lies in a slot and another name for it.
+    fn rename(&self, values: &mut Values<'_, F>) -> Option<Tensor<F>> {
+        let (slot, [declared]) = (self.renames?, self.results.as_slice()) else { return None };
+        let fits = |x: &mut Tensor<F>| x.ty.dtype == declared.ty.dtype && declared.ty.elements() == Some(x.data.len());
+        let mut x = values.slots.get_mut(slot)?.take_if(fits)?;
+        x.ty = declared.ty.clone();
+        Some(x)
     }
 }
 
@@ -218,12 +245,23 @@ impl<F: Real> Step<F> {
 impl<F: Real> Plan<F> {
     /// Runs it.
     pub fn run(&self, inputs: &[Tensor<F>], numerics: &Numerics) -> Result<Vec<Tensor<F>>, RunError> {
-        let mut values = Values { slots: vec![None; self.slots], constants: &self.constants };
-        for (slot, tensor) in self.admit(inputs, numerics)?.into_iter().enumerate() {
-            values.slots[slot] = Some(tensor);
-        }
+        self.fit(inputs)?;
+        self.steps(&self.admit(inputs, numerics), numerics)
+    }
+
+    /// Runs it on inputs whose elements are numbers of their types.
+    pub fn run_rounded(&self, inputs: &[Tensor<F>], numerics: &Numerics) -> Result<Vec<Tensor<F>>, RunError> {
+        self.fit(inputs)?;
+        if numerics.no_nan { self.steps(&self.admit(inputs, numerics), numerics) } else { self.steps(inputs, numerics) }
+    }
+
+    fn steps(&self, inputs: &[Tensor<F>], numerics: &Numerics) -> Result<Vec<Tensor<F>>, RunError> {
+        let mut values = Values { inputs, slots: vec![None; self.slots], constants: &self.constants };
         for step in &self.steps {
-            let results = step.run(&values, numerics)?;
+            let results = match step.rename(&mut values) {
+                Some(result) => vec![result],
+                None => step.run(&values, numerics)?,
+            };
             for (slot, tensor) in step.slots.iter().zip(results) {
                 values.slots[*slot] = Some(tensor);
             }
@@ -232,26 +270,38 @@ impl<F: Real> Plan<F> {
             }
         }
         let undefined = || RunError::Undefined { name: self.name.clone(), span: Span::default() };
-        self.outputs.iter().map(|p| values.get(*p).cloned().ok_or_else(undefined)).collect()
+        let output = |(i, place): (usize, &Place)| {
+            let last = !self.outputs[i + 1..].contains(place);
+            let owned = match *place {
+                Place::Slot(slot) if last => values.slots.get_mut(slot).and_then(Option::take),
+                _ => None,
+            };
+            owned.or_else(|| values.get(*place).cloned()).ok_or_else(undefined)
+        };
+        self.outputs.iter().enumerate().map(output).collect()
     }
 
-    /// The inputs, checked, and rounded to their types.
-    fn admit(&self, inputs: &[Tensor<F>], numerics: &Numerics) -> Result<Vec<Tensor<F>>, RunError> {
+    /// Whether the inputs are those that the function takes.
+    fn fit(&self, inputs: &[Tensor<F>]) -> Result<(), RunError> {
         if inputs.len() != self.inputs.len() {
             return Err(RunError::Inputs { function: self.name.clone(), expected: self.inputs.len(), found: inputs.len() });
         }
-        let admit = |(tensor, binding): (&Tensor<F>, &Binding)| {
-            let fits = tensor.ty == binding.ty && tensor.is_whole();
-            if !fits {
-                let (name, expected) = (binding.name.clone(), binding.ty.clone());
-                return Err(RunError::Input { name, expected, found: tensor.ty.clone() });
+        match inputs.iter().zip(&self.inputs).find(|(t, binding)| t.ty != binding.ty || !t.is_whole()) {
+            None => Ok(()),
+            Some((tensor, Binding { name, ty })) => {
+                Err(RunError::Input { name: name.clone(), expected: ty.clone(), found: tensor.ty.clone() })
             }
-            let mut tensor = tensor.clone();
+        }
+    }
+
+    /// The inputs rounded to their types.
+    fn admit(&self, inputs: &[Tensor<F>], numerics: &Numerics) -> Vec<Tensor<F>> {
+        let mut inputs = inputs.to_vec();
+        for tensor in &mut inputs {
             if let Data::Floats(values) = &mut tensor.data {
-                numerics.admit(binding.ty.dtype, values);
+                numerics.admit(tensor.ty.dtype, values);
             }
-            Ok(tensor)
-        };
-        inputs.iter().zip(&self.inputs).map(admit).collect()
+        }
+        inputs
     }
 }
