@@ -1,0 +1,70 @@
+//! How much memory a run will take, and what would take less.
+
+use kernels::Cpu;
+use model::{Layout, ModelSpec};
+
+use super::{adapter, engine_shape, optimizer, place};
+use crate::config::{LoraForm, OptimizerKind, TrainConfig};
+use crate::exit::Exit;
+use crate::out::Out;
+
+/// Bytes that a run will hold at its peak beyond what the process holds now.
+pub fn planned_bytes(config: &TrainConfig, spec: &ModelSpec, cpu: &Cpu) -> u64 {
+    let (shape, options) = engine_shape(config);
+    let layout = Layout::of(spec);
+    let sizes = engine::Sizes::of(spec, shape, options, cpu.pool().threads());
+    let floats = if config.lora {
+        // the base and, where it is multiplied out, a copy; the adapter and its gradient
+        let trained = Layout::of_adapter(spec, &adapter::adapter_spec(config));
+        let copies = if config.lora_form == LoraForm::Merged { 2 } else { 1 };
+        copies * layout.len() + 2 * trained.len() + optimizer(config).bytes(&trained) / 4
+    } else {
+        2 * layout.len() + optimizer(config).bytes(&layout) / 4
+    };
+    (4 * floats + sizes.bytes() + Cpu::PACK_BYTES_MAX) as u64 + place::surface_bytes(config, spec)
+}
+
+/// Bytes of surfaces, all wired, up to which training on the engine of a Mac with 16 GB was seen to gain anything.
+const MANY_SURFACES: u64 = 220_000_000;
+
+/// Refuses a run that cannot fit, and names the cheapest fixes with what they would need.
+///
+/// # Errors
+/// 1, with the fixes.
+pub fn check_memory(config: &TrainConfig, spec: &ModelSpec, cpu: &Cpu, out: Out) -> anyhow::Result<u64> {
+    let surfaces = place::surface_bytes(config, spec);
+    if surfaces > MANY_SURFACES {
+        let (surfaces, many) = (crate::out::bytes(surfaces), crate::out::bytes(MANY_SURFACES));
+        let next = "--pipeline matmul-only, --ane-weights parameters or a smaller model needs less";
+        out.warn(format!("{surfaces} of surfaces: beyond about {many} a Mac of 16 GB was slower than on its CPU; {next}"));
+    }
+    let held = meter::rss_bytes().unwrap_or(0);
+    let needed = held + planned_bytes(config, spec, cpu);
+    let available = meter::available_memory().map(|a| a.saturating_add(held));
+    let Some(available) = available.filter(|a| needed > *a) else { return Ok(needed) };
+    let half = (config.batch_size / 2).max(1);
+    let fixes = [
+        ("--recompute".to_owned(), TrainConfig { recompute: true, ..config.clone() }),
+        (
+            format!("--batch-size {half} --accumulate {}", config.accumulate * config.batch_size.div_ceil(half)),
+            TrainConfig { batch_size: half, ..config.clone() },
+        ),
+        (
+            format!("--recompute --batch-size 1 --accumulate {}", config.accumulate * config.batch_size),
+            TrainConfig { recompute: true, batch_size: 1, ..config.clone() },
+        ),
+        ("--optimizer sgd".to_owned(), TrainConfig { optimizer: OptimizerKind::Sgd, momentum: 0.0, ..config.clone() }),
+    ];
+    let mut message = format!(
+        "this run needs {}, and {} are available; what would need less:",
+        crate::out::bytes(needed),
+        crate::out::bytes(available)
+    );
+    for (flags, fix) in fixes {
+        let bytes = held + planned_bytes(&fix, spec, cpu);
+        let fits = if bytes <= available { "fits" } else { "still too much" };
+        message += &format!("\n  {flags}: {} ({fits})", crate::out::bytes(bytes));
+    }
+    message += "\n  or a smaller model: `autoane models`";
+    Err(Exit::new(1, message).into())
+}
