@@ -11,6 +11,7 @@ run() { # name, flags...
   shift
   "$autoane" train "$model" --steps "$steps" --sample-every never --save-every never --eval-every never --out "$out/$name" \
     --overwrite --json -q "$@" >"$out/$name.json"
+  rm -r "$out/$name/checkpoints" # half a gigabyte each
 }
 run cpu
 for pipeline in matmul-only static static-extras dynamic dynamic-cpu-bwd; do

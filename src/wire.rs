@@ -116,6 +116,10 @@ pub fn open(resolved: &mut Resolved, cpu: &Cpu, map: Option<VocabMap>, out: Out)
             return Err(exit::usage(why));
         };
         let weights = load_base(base, &wired, &Layout::of(&wired.spec))?;
+        if let ModelChoice::Path(path) = &choice {
+            // opened anew: pages of the file that were read once would be held beside what they became
+            wired.base = Some(open_base(path, &resolved.config, Out::new(false, true, false))?);
+        }
         wired.adapter = Some(Adapter::new(&resolved.config, &wired.spec, weights));
     }
     Ok(wired)
