@@ -222,3 +222,30 @@ fn a_value_that_is_not_finite_stays_so() {
         }
     }
 }
+
+/// Weights of released models are bfloat16 in f32: a cheaper way through the tiles, and the same bits.
+#[test]
+fn a_right_operand_of_bfloat16_gives_the_bits_of_the_full_product() {
+    if !Isa::Amx.is_available() {
+        eprintln!("SKIPPED: products with a bfloat16 operand on tiles: this processor has no tiles");
+        return;
+    }
+    let cpu = Cpu::with_isa(2, Isa::Amx);
+    for (m, n, k, transposed) in [(64, 96, 128, true), (130, 70, 300, false), (512, 576, 1536, true)] {
+        let a = values(m * k, 1);
+        // rows of b are its columns where it is stored the other way round; the last column alone decides
+        let mut b: Vec<f32> = values(n * k, 2).iter().map(|v| f32::from_bits(v.to_bits() & 0xffff_0000)).collect();
+        let product = |b: &[f32]| {
+            let mut c = vec![0.5; m * n];
+            cpu.gemm(&mut c, n, MatRef::new(&a, m, k), view(b, k, n, if transposed { k } else { n }, transposed), true);
+            c
+        };
+        let narrow = product(&b);
+        let last = if transposed { (n - 1) * k } else { n - 1 };
+        b[last] += f32::from_bits(b[last].to_bits() & 0x7f80_0000) / 4096.0;
+        let full = product(&b);
+        let changed = narrow.iter().zip(&full).filter(|(x, y)| x.to_bits() != y.to_bits()).count();
+        let outside = (0..m * n).filter(|i| i % n != n - 1 && narrow[*i].to_bits() != full[*i].to_bits()).count();
+        assert!(outside == 0 && changed > 0, "{m} x {n} x {k}: {outside} others of {changed}");
+    }
+}

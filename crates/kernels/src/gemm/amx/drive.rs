@@ -4,6 +4,8 @@
 //! An element of c is one chain of sums in ascending k, whatever the blocking: its tile is kept or reloaded, never added up
 //! apart. So the bits depend neither on the threads nor on the sizes below.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::split::{Side, after, pack_step};
 use super::{AHEAD, SIDE, STEP, STEP_BYTES, multiply, with_tiles};
 use crate::gemm::MatRef;
@@ -85,30 +87,32 @@ impl Part {
         self.panels().div_ceil(GROUP) * self.blocks()
     }
 
-    /// Packs what is task `task` of [`Self::tasks`].
+    /// Packs what is task `task` of [`Self::tasks`]; says whether all of it is bfloat16.
     ///
     /// # Safety
     /// The processor has AVX-512 BF16, the target holds the part, and no other thread runs this task.
-    unsafe fn pack(&self, task: usize) {
+    unsafe fn pack(&self, task: usize) -> bool {
         let groups = self.panels().div_ceil(GROUP);
         let (block, first) = (task / groups, task % groups * GROUP);
         let panels = first..(first + GROUP).min(self.panels());
+        let mut whole = true;
         // SAFETY: the caller's promise.
         unsafe {
             if self.operand.along {
-                panels.for_each(|p| (0..self.steps(block)).for_each(|step| self.pack_step(p, block, step)));
+                panels.for_each(|p| (0..self.steps(block)).for_each(|step| whole &= self.pack_step(p, block, step)));
             } else {
                 // each step of k is a row of memory, read along
-                (0..self.steps(block)).for_each(|step| panels.clone().for_each(|p| self.pack_step(p, block, step)));
+                (0..self.steps(block)).for_each(|step| panels.clone().for_each(|p| whole &= self.pack_step(p, block, step)));
             }
         }
+        whole
     }
 
     /// Packs one step of panel `p`.
     ///
     /// # Safety
     /// As for [`Self::pack`].
-    unsafe fn pack_step(&self, p: usize, block: usize, step: usize) {
+    unsafe fn pack_step(&self, p: usize, block: usize, step: usize) -> bool {
         let offset = (block * BLOCK + step) * STEP;
         let (vectors, depth) = ((self.len - p * SIDE).min(SIDE), (self.depth - offset).min(STEP));
         let target = self.at(p, block).wrapping_add(after(step));
@@ -152,11 +156,15 @@ pub(in crate::gemm) fn gemm(
         };
         for j in (0..right.len).step_by(columns) {
             let right = part(Side::Right, right, right_target, j, columns);
+            let mut narrow = false;
             for i in (0..left.len).step_by(rows) {
                 let whole = rows >= left.len;
                 let left = part(Side::Left, left, left_target, i, rows);
-                pack(pool, (!whole || j == 0).then_some(&left), (i == 0).then_some(&right));
-                compute(pool, &left, &right, target, accumulate || k_start > 0);
+                let packed = pack(pool, (!whole || j == 0).then_some(&left), (i == 0).then_some(&right));
+                if i == 0 {
+                    narrow = packed;
+                }
+                compute(pool, &left, (&right, narrow), target, accumulate || k_start > 0);
             }
         }
     }
@@ -168,19 +176,25 @@ fn equal_part(len: usize, limit: usize, unit: usize) -> usize {
     units.div_ceil(units.div_ceil(most)) * unit
 }
 
-fn pack(pool: &Pool, left: Option<&Part>, right: Option<&Part>) {
+/// Packs the parts; says whether the right one is all bfloat16: weights of a released model often are.
+fn pack(pool: &Pool, left: Option<&Part>, right: Option<&Part>) -> bool {
+    let narrow = AtomicBool::new(true);
     let tasks = |part: Option<&Part>| part.map_or(0, Part::tasks);
     let of_right = tasks(right);
     pool.run(of_right + tasks(left), &|task| {
         let (part, task) = if task < of_right { (right, task) } else { (left, task - of_right) };
         if let Some(part) = part {
             // SAFETY: each task is run once, and the buffers hold the parts.
-            unsafe { part.pack(task) }
+            let whole = unsafe { part.pack(task) };
+            if !whole && part.side == Side::Right {
+                narrow.store(false, Ordering::Relaxed);
+            }
         }
     });
+    narrow.into_inner()
 }
 
-fn compute(pool: &Pool, left: &Part, right: &Part, target: Target, accumulate: bool) {
+fn compute(pool: &Pool, left: &Part, (right, narrow): (&Part, bool), target: Target, accumulate: bool) {
     let (rows, columns) = task_panels(left.panels(), right.panels(), pool.threads());
     let row_tasks = left.panels().div_ceil(rows);
     pool.run(right.panels().div_ceil(columns) * row_tasks, &|task| {
@@ -195,7 +209,7 @@ fn compute(pool: &Pool, left: &Part, right: &Part, target: Target, accumulate: b
                         let mut next_left = left.at(i + 1, block);
                         for j in j..j_end {
                             let next = (next_left.cast_const(), next_right.cast_const());
-                            tile(left, right, (i, j, block), next, target, accumulate || block > 0);
+                            tile(left, (right, narrow), (i, j, block), next, target, accumulate || block > 0);
                             next_left = next_left.wrapping_add(AHEAD * BLOCK);
                             next_right = next_right.wrapping_add(AHEAD * BLOCK);
                         }
@@ -219,7 +233,7 @@ fn task_panels(rows: usize, columns: usize, threads: usize) -> (usize, usize) {
 /// One block of c over one block of k. Blocks at the edge of c go through memory of their own.
 unsafe fn tile(
     left: &Part,
-    right: &Part,
+    (right, narrow): (&Part, bool),
     (i, j, block): (usize, usize, usize),
     (next_left, next_right): (*const u8, *const u8),
     target: Target,
@@ -233,14 +247,14 @@ unsafe fn tile(
         let c = target.data.get().add((left.start + row) * target.stride + right.start + column);
         let next = (next_left, next_right, c.wrapping_add(SIDE).cast_const());
         if rows == SIDE && columns == SIDE {
-            return multiply(panels, next, steps, c, 4 * target.stride, accumulate);
+            return multiply(panels, next, (steps, narrow), c, 4 * target.stride, accumulate);
         }
         let mut edge = Edge([0.0; SIDE * SIDE]);
         let own = edge.0.as_mut_ptr();
         if accumulate {
             (0..rows).for_each(|r| c.add(r * target.stride).copy_to_nonoverlapping(own.add(r * SIDE), columns));
         }
-        multiply(panels, next, steps, own, 4 * SIDE, accumulate);
+        multiply(panels, next, (steps, narrow), own, 4 * SIDE, accumulate);
         (0..rows).for_each(|r| own.add(r * SIDE).copy_to_nonoverlapping(c.add(r * target.stride), columns));
     }
 }

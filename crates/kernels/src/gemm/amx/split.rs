@@ -17,7 +17,8 @@ pub(super) enum Side {
     Right,
 }
 
-/// Packs one step of a panel: up to 32 vectors from `vector` on, up to 32 elements from `k` on, zeros beyond.
+/// Packs one step of a panel: up to 32 vectors from `vector` on, up to 32 elements from `k` on, zeros beyond. Says whether
+/// every element is a bfloat16 itself, so that the planes m and l are zero.
 ///
 /// # Safety
 /// The processor has AVX-512 BF16, the ranges are within the operand, and `target` holds a step, aligned to 64 bytes.
@@ -30,7 +31,8 @@ pub(super) unsafe fn pack_step(
     k: usize,
     depth: usize,
     target: *mut u8,
-) {
+) -> bool {
+    let mut whole = true;
     debug_assert!(depth <= STEP && vectors <= 2 * 16);
     for tile in 0..2 {
         let first = 16 * tile;
@@ -43,16 +45,17 @@ pub(super) unsafe fn pack_step(
                 continue;
             }
             let from = source.at(vector + first, k);
-            if source.along {
-                split_along(from, source.stride, count, depth, target);
+            whole &= if source.along {
+                split_along(from, source.stride, count, depth, target)
             } else {
-                split_across(from, source.stride, count, depth, target);
-            }
+                split_across(from, source.stride, count, depth, target)
+            };
             if source.along != (side == Side::Left) {
                 (0..3).for_each(|plane| turn(target.add(2 * TILE * plane)));
             }
         }
     }
+    whole
 }
 
 /// Bytes of the step after this one.
@@ -62,7 +65,8 @@ pub(super) const fn after(steps: usize) -> usize {
 
 /// Vectors that run along memory, `stride` apart: row i of the tiles holds the units of vector i.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-unsafe fn split_along(source: *const f32, stride: usize, vectors: usize, depth: usize, target: *mut u8) {
+unsafe fn split_along(source: *const f32, stride: usize, vectors: usize, depth: usize, target: *mut u8) -> bool {
+    let mut rest = 0;
     let (low, high) = (mask(depth), mask(depth.saturating_sub(16)));
     for i in 0..16 {
         let (mut x, mut y) = (_mm512_setzero_ps(), _mm512_setzero_ps());
@@ -80,13 +84,18 @@ unsafe fn split_along(source: *const f32, stride: usize, vectors: usize, depth: 
             unsafe { _mm512_store_si512(target.add(2 * TILE * plane + 64 * i).cast(), halves) };
             x = _mm512_sub_ps(x, widened(_mm512_castsi512_si256(halves)));
             y = _mm512_sub_ps(y, widened(_mm512_extracti64x4_epi64::<1>(halves)));
+            if plane == 0 {
+                rest |= not_zero(x) | not_zero(y);
+            }
         }
     }
+    rest == 0
 }
 
 /// Vectors side by side, their steps of k `stride` apart: row p of the tiles holds unit p of every vector.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-unsafe fn split_across(source: *const f32, stride: usize, vectors: usize, depth: usize, target: *mut u8) {
+unsafe fn split_across(source: *const f32, stride: usize, vectors: usize, depth: usize, target: *mut u8) -> bool {
+    let mut rest = 0;
     let columns = mask(vectors);
     for p in 0..16 {
         let (mut x, mut y) = (_mm512_setzero_ps(), _mm512_setzero_ps());
@@ -109,8 +118,19 @@ unsafe fn split_across(source: *const f32, stride: usize, vectors: usize, depth:
             unsafe { _mm512_store_si512(target.add(2 * TILE * plane + 64 * p).cast(), units) };
             x = _mm512_sub_ps(x, even);
             y = _mm512_sub_ps(y, odd);
+            if plane == 0 {
+                rest |= not_zero(x) | not_zero(y);
+            }
         }
     }
+    rest == 0
+}
+
+/// Lanes that are not zero; what is no number is not zero either.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn not_zero(x: __m512) -> __mmask16 {
+    _mm512_cmp_ps_mask::<_CMP_NEQ_UQ>(x, _mm512_setzero_ps())
 }
 
 /// Sixteen bfloat16 as f32.
