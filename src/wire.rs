@@ -1,13 +1,12 @@
 //! Configuration -> trainer: which data, which model, and the parts joined.
 
-use std::borrow::Cow;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
 use data::{Dataset, DatasetOptions, Loader, LoaderOptions, VocabMap};
-use engine::{Options, Shape};
+use engine::{DecodeWeights, EngineError, Options, Shape};
 use formats::{Assumed, Format, SpecialIds, blzt, hf};
 use kernels::{Cpu, Isa};
 use model::{Layout, ModelSpec, TensorId};
@@ -58,11 +57,14 @@ impl Wired {
         self.adapter.as_ref().map_or_else(|| Layout::of(&self.spec), |a| a.plan.layout().clone())
     }
 
-    /// The weights of the model: those that are trained, or those of base and adapter together.
-    pub fn weights<'w>(&self, params: &'w [f32]) -> Cow<'w, [f32]> {
+    /// The weights of the model for decoding: those that are trained, or those of base and adapter together.
+    ///
+    /// # Errors
+    /// When `params` are not the trained weights.
+    pub fn decode_weights<'w>(&'w self, params: &'w [f32]) -> Result<DecodeWeights<'w>, EngineError> {
         match &self.adapter {
-            Some(adapter) => adapter.multiplied_out(&Layout::of(&self.spec), params).into(),
-            None => params.into(),
+            Some(adapter) => adapter.decode_weights(&self.spec, params),
+            None => DecodeWeights::borrowed(&self.spec, params),
         }
     }
 }

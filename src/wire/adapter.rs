@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use engine::AdapterPlan;
-use formats::FormatError;
+use engine::{AdapterPlan, DecodeWeights, EngineError};
+use formats::{Encoding, FormatError};
+use kernels::stored::Numbers;
 use model::{AdapterForm, AdapterSpec, AdapterTarget, Layout, ModelSpec, TensorId};
 
 use crate::config::{LoraForm, TrainConfig};
@@ -41,13 +42,22 @@ impl Adapter {
         }
     }
 
-    /// The same, whole.
-    pub fn multiplied_out(&self, layout: &Layout, values: &[f32]) -> Vec<f32> {
-        let mut all = vec![0.0; layout.len()];
-        for t in layout.tensors() {
-            self.plan.merge(t, &self.base[t.range.clone()], values, 0..t.shape[0], &mut all[t.range.clone()]);
-        }
-        all
+    /// The same for decoding, in little memory: what the adapter changes in bfloat16, the rest as it lies in the base.
+    ///
+    /// # Errors
+    /// None that a valid model has.
+    pub fn decode_weights<'a>(&'a self, spec: &ModelSpec, values: &[f32]) -> Result<DecodeWeights<'a>, EngineError> {
+        DecodeWeights::read(spec, |t| {
+            let base = &self.base[t.range.clone()];
+            if !self.plan.changes(t.id) {
+                return Ok(Numbers::F32(base.into()));
+            }
+            let (mut merged, mut bytes) = (vec![0.0; base.len()], Vec::with_capacity(2 * base.len()));
+            self.plan.merge(t, base, values, 0..t.shape[0], &mut merged);
+            // vectors stay f32; a sample does not show the 8 bits of the others
+            let stored = t.shape[0] > 1 && Encoding::Bf16.encode(&merged, &mut bytes);
+            Ok(if stored { Numbers::Bf16(bytes.into()) } else { Numbers::F32(merged.into()) })
+        })
     }
 }
 

@@ -60,6 +60,12 @@ impl AdapterPlan {
         &self.layout
     }
 
+    /// Whether a weight of the model is another one with the adapter.
+    pub fn changes(&self, id: TensorId) -> bool {
+        let adapted = |l, part| self.layout.get(TensorId::Adapter(l, part, Half::A)).is_some();
+        self.layout.get(id).is_some() || matches!(id, TensorId::Layer(l, part) if adapted(l, part))
+    }
+
     /// Whether a projection has adapters beside it.
     pub fn adapts(&self, l: usize, which: Projection) -> bool {
         // what is computed elsewhere norms its input by the gain of the model
