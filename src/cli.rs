@@ -3,6 +3,7 @@
 mod assumed;
 mod chat;
 pub mod examples;
+mod mil;
 mod numbers;
 mod settings;
 mod verbs;
@@ -12,6 +13,7 @@ use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 
 pub use assumed::AssumedArgs;
 pub use chat::ChatArgs;
+pub use mil::{MilCheckArgs, MilPrintArgs, MilRunArgs, MilVerb, NumericsArg, PipelineArgs};
 pub use settings::TrainArgs;
 pub use verbs::*;
 
@@ -85,6 +87,9 @@ pub enum Verb {
     /// Speed and memory of a training step against the machine's measured ceilings
     #[command(after_help = examples::BENCH)]
     Bench(BenchArgs),
+    /// Programs of the Neural Engine: written, checked, run on the interpreter
+    #[command(subcommand, after_help = examples::MIL)]
+    Mil(MilVerb),
     /// This machine, and what will be used of it and why
     #[command(after_help = examples::DOCTOR)]
     Doctor(DoctorArgs),

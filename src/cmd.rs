@@ -10,5 +10,6 @@ pub mod eval;
 pub mod generate;
 pub mod inspect;
 pub mod logits;
+pub mod mil;
 pub mod models;
 pub mod train;

@@ -8,6 +8,7 @@ mod config;
 mod corpus;
 mod exit;
 mod model_file;
+mod npy;
 mod out;
 mod place;
 mod run;
@@ -55,6 +56,7 @@ fn run(cli: Cli, out: Out) -> anyhow::Result<u8> {
         Verb::Inspect(args) => cmd::inspect::run(&args, out)?,
         Verb::Data(verb) => cmd::data::run(&verb, out)?,
         Verb::Models => cmd::models::run(out)?,
+        Verb::Mil(verb) => cmd::mil::run(&verb, out)?,
         Verb::Bench(args) => cmd::bench::run(&args, out)?,
         Verb::Doctor(args) => cmd::doctor::run(&args, out)?,
         Verb::Completions(args) => cmd::completions::run(&args, out)?,

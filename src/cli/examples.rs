@@ -73,7 +73,33 @@ pub const MODELS: &str = "Examples:
 pub const BENCH: &str = "Examples:
   autoane bench
   autoane bench stories-4m --threads 1 --json
-  autoane bench model.gguf --decode --prompt-tokens 512";
+  autoane bench model.gguf --decode --prompt-tokens 512
+  autoane bench stories110m --pipeline dynamic --chip m4-max";
+
+pub const MIL: &str = "Examples:
+  autoane mil print stories-1m --pipeline dynamic --out programs
+  autoane mil check programs/*/model.mil --chip m1
+  autoane mil run program.mil --input x=x.npy --output y=y.npy";
+
+pub const MIL_PRINT: &str = "Examples:
+  autoane mil print stories-1m --pipeline dynamic --seq-len 64 --out programs
+  autoane mil print path/to/hf-dir --pipeline static --ane-kernels original --out programs
+
+A folder a program, with model.mil and weights/; index.json says what lies in their inputs and outputs.";
+
+pub const MIL_CHECK: &str = "Examples:
+  autoane mil check program.mil
+  autoane mil check programs/*/model.mil --chip m1 --strict --json
+
+Ends with 65 when a program is refused. `autoane mil rules` lists the rules.";
+
+pub const MIL_RUN: &str = "Examples:
+  autoane mil run program.mil --input x=x.npy --output y=y.npy
+  autoane mil run program.mil --input x=x.npy --output y=y.npy --numerics ane --chip m1";
+
+pub const MIL_RULES: &str = "Examples:
+  autoane mil rules
+  autoane mil rules --json";
 
 pub const DOCTOR: &str = "Examples:
   autoane doctor

@@ -355,6 +355,11 @@ pub struct BenchArgs {
     #[arg(long, value_name = "TYPE", default_value = "stored")]
     pub weights: WeightsArg,
     #[command(flatten)]
+    pub pipeline: super::PipelineArgs,
+    /// Apple's chip that --pipeline is predicted for: m1 to m5, with -pro, -max or -ultra
+    #[arg(long, value_name = "CHIP", default_value = "m4", value_parser = super::mil::machine, requires = "pipeline")]
+    pub chip: ane::cost::Machine,
+    #[command(flatten)]
     pub machine: MachineArgs,
 }
 

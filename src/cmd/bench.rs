@@ -1,7 +1,9 @@
-//! `autoane bench`: a training step, or decoding, against the machine's measured ceilings, and where its time goes.
+//! `autoane bench`: a training step, or decoding, against the machine's measured ceilings, and where its time goes; or what
+//! a step on the Neural Engine would cost.
 
 mod decode;
 mod kernels_of_step;
+mod pipeline;
 mod report;
 
 use std::path::Path;
@@ -53,6 +55,9 @@ pub fn run(args: &BenchArgs, out: Out) -> anyhow::Result<()> {
     }
     let cpu = args.machine.cpu()?;
     let job = job(args, out)?;
+    if let Some(options) = args.pipeline.options() {
+        return pipeline::run(&job, &options, args.chip, out);
+    }
     let predicted = wire::check_memory(&job.config, &job.spec, &cpu, out)?;
     let layout = Layout::of(&job.spec);
     let mut params = engine::init(&job.spec, &layout, 0);

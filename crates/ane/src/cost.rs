@@ -10,19 +10,19 @@ mod call;
 mod fit;
 mod host;
 mod machine;
-mod original;
 mod page;
 mod predict;
 mod profile;
 pub mod published;
 #[cfg(test)]
 mod tests;
+mod totals;
 
-pub use call::Call;
+pub use call::{Call, calls};
 pub use fit::{Fit, fit};
 pub use host::{HostWork, Method};
 pub use machine::{Machine, Variant};
-pub use original::calls;
-pub use page::page;
+pub use page::{median_step_error, page};
 pub use predict::{Conv, Step, conv_ms, step};
 pub use profile::{CONSTANTS, Constants, EngineRates};
+pub use totals::Totals;

@@ -8,6 +8,7 @@ mod availability;
 mod convolutions;
 mod graph;
 mod numerics;
+mod page;
 mod ports;
 mod process;
 mod scene;
@@ -18,6 +19,7 @@ mod weights;
 use std::fmt;
 
 use crate::{Chip, Program, Span};
+pub use page::page;
 use scene::{Findings, Scene};
 
 /// How sure a rule is.

@@ -1,6 +1,10 @@
 //! A kernel as the cost model sees it: how often it runs, and what it moves.
 
-use crate::{KernelSpec, Packed};
+use mil::BuildError;
+use model::ModelSpec;
+
+use crate::kernels::{self, Usage};
+use crate::{BlockShape, KernelSpec, Packed, PipelineOptions};
 
 /// A kernel of a step.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,8 +32,9 @@ pub struct Call {
 }
 
 impl Call {
-    /// The kernel `spec`, run `dispatches` times a step by `programs` programs.
-    pub fn of(spec: &KernelSpec, dispatches: usize, programs: usize) -> Call {
+    /// A kernel in a model.
+    pub fn of(usage: &Usage<'_>) -> Call {
+        let &Usage { spec, dispatches, programs } = usage;
         let weights = |p: &Packed| p.fields.iter().filter(|f| f.holds.is_some()).map(|f| f.channels * f.width).sum::<usize>();
         let total = |p: &Packed| p.bytes() as f64;
         let in_surface = |p: &Packed| weights(p) as f64 * p.dtype.bits() as f64 / 8.0;
@@ -59,6 +64,15 @@ impl Call {
     }
 }
 
+/// The kernels of a step with `options` over `seq` tokens.
+///
+/// # Errors
+/// When a program cannot be built: see [`kernels::set()`].
+pub fn calls(options: &PipelineOptions, spec: &ModelSpec, seq: usize) -> Result<Vec<Call>, BuildError> {
+    let set = kernels::set(options, &BlockShape::of(spec, seq))?;
+    Ok(set.usage(spec.layers).map(|usage| Call::of(&usage)).collect())
+}
+
 /// Bytes of the weights in the files of a program, as its constants declare them.
 fn baked_bytes(spec: &KernelSpec) -> f64 {
     let attributes = spec.program.functions.iter().flat_map(|f| &f.body).flat_map(|s| &s.attributes);
@@ -66,6 +80,8 @@ fn baked_bytes(spec: &KernelSpec) -> f64 {
         mil::Elements::Blob { path, .. } => Some((path, literal.ty.bytes().unwrap_or(0))),
         _ => None,
     });
-    let of_weights = literals.filter(|(path, _)| spec.baked.iter().any(|(name, b)| name == *path && b.is_weight()));
+    let of_first = spec.baked.iter().map(|(path, what)| (path, what));
+    let held: Vec<_> = of_first.chain(spec.deeper.iter().map(|(path, what, _)| (path, what))).collect();
+    let of_weights = literals.filter(|(path, _)| held.iter().any(|(name, what)| name == path && what.is_weight()));
     of_weights.map(|(_, bytes)| bytes as f64).sum()
 }

@@ -1,10 +1,12 @@
 //! Fits the constants to the published times: first those of single programs, then those of steps, by moving one constant
 //! at a time while that makes the robust sum of squared logarithms of predicted over published smaller.
 
+use mil::BuildError;
+
 use super::predict::{conv_ms, step};
 use super::profile::{Knob, PROGRAM_KNOBS, STEP_KNOBS};
 use super::published::{PROGRAMS, Part, ProgramTime, STEPS, StepTime};
-use super::{Constants, HostWork, Step, calls};
+use super::{Call, Constants, HostWork, Step};
 
 /// Relative error from which on a figure pulls linearly, not quadratically.
 const SOFT: f64 = 0.1;
@@ -25,23 +27,32 @@ pub(super) fn predicted_program(constants: &Constants, time: &ProgramTime) -> f6
     conv_ms(constants, time.machine, &time.conv)
 }
 
-/// Predicted step of a published one.
-pub(super) fn predicted_step(constants: &Constants, time: &StepTime) -> Step {
-    let (spec, seq) = (time.model.spec(time.pipeline), time.model.seq);
-    let mut calls = time.pipeline.map_or_else(Vec::new, |p| calls(p, &spec, seq, time.parameters));
-    if let super::Method::Forwards(n) = time.method {
-        calls.iter_mut().for_each(|c| c.dispatches *= n);
-    }
-    step(constants, time.machine, &calls, &HostWork::of(time.pipeline, &spec, seq, time.method), false)
+/// A published time of a step with the work that it is a time of.
+pub(super) struct Counted {
+    pub time: &'static StepTime,
+    calls: Vec<Call>,
+    host: HostWork,
 }
 
-/// Predicted milliseconds of what `time` is of.
-pub(super) fn predicted_part(constants: &Constants, time: &StepTime) -> f64 {
-    let predicted = predicted_step(constants, time);
-    match time.part {
-        Part::Step => predicted.total_ms(),
-        Part::Engine => predicted.engine_ms,
-        Part::Copies => predicted.copy_ms,
+impl Counted {
+    /// Every published time of a step.
+    pub(super) fn all() -> Result<Vec<Counted>, BuildError> {
+        STEPS.iter().map(|time| time.work().map(|(calls, host)| Counted { time, calls, host })).collect()
+    }
+
+    /// The predicted step.
+    pub(super) fn step(&self, constants: &Constants) -> Step {
+        step(constants, self.time.machine, &self.calls, &self.host, false)
+    }
+
+    /// Predicted milliseconds of what the time is of.
+    pub(super) fn predicted(&self, constants: &Constants) -> f64 {
+        let predicted = self.step(constants);
+        match self.time.part {
+            Part::Step => predicted.total_ms(),
+            Part::Engine => predicted.engine_ms,
+            Part::Copies => predicted.copy_ms,
+        }
     }
 }
 
@@ -49,23 +60,20 @@ fn loss(errors: impl Iterator<Item = f64>) -> f64 {
     errors.map(|ratio| 2.0 * SOFT * SOFT * ((1.0 + (ratio.ln() / SOFT).powi(2)).sqrt() - 1.0)).sum()
 }
 
-pub(super) fn program_loss(constants: &Constants) -> f64 {
+fn program_loss(constants: &Constants) -> f64 {
     loss(PROGRAMS.iter().map(|t| predicted_program(constants, t) / t.ms))
 }
 
-pub(super) fn step_loss(constants: &Constants) -> f64 {
-    step_loss_without(constants, usize::MAX)
+/// The loss of all steps but the one at `left_out`, if there is one.
+fn step_loss(steps: &[Counted], constants: &Constants, left_out: Option<usize>) -> f64 {
+    let kept = steps.iter().enumerate().filter(|(i, _)| Some(*i) != left_out);
+    loss(kept.map(|(_, s)| s.predicted(constants) / s.time.ms))
 }
 
-fn step_loss_without(constants: &Constants, left_out: usize) -> f64 {
-    let kept = STEPS.iter().enumerate().filter(|(i, _)| *i != left_out);
-    loss(kept.map(|(_, t)| predicted_part(constants, t) / t.ms))
-}
-
-/// Predicted milliseconds of step figure `left_out` by constants that were fitted without it.
-pub(super) fn predicted_without(left_out: usize) -> Option<f64> {
-    let fitted = descend(super::CONSTANTS, &STEP_KNOBS, |c| step_loss_without(c, left_out));
-    STEPS.get(left_out).map(|time| predicted_part(&fitted, time))
+/// Predicted milliseconds of `steps[left_out]` by constants that were fitted without it.
+pub(super) fn predicted_without(steps: &[Counted], left_out: usize) -> f64 {
+    let fitted = descend(super::CONSTANTS, &STEP_KNOBS, |c| step_loss(steps, c, Some(left_out)));
+    steps[left_out].predicted(&fitted)
 }
 
 /// Moves each knob up and down by a factor, keeps what helps, and halves the factor when nothing does.
@@ -91,9 +99,13 @@ fn descend(mut constants: Constants, knobs: &[Knob], loss: impl Fn(&Constants) -
 }
 
 /// The constants that fit the published times best, searched for from `start`.
-pub fn fit(start: Constants) -> Fit {
+///
+/// # Errors
+/// When a program of a published pipeline cannot be built.
+pub fn fit(start: Constants) -> Result<Fit, BuildError> {
+    let steps = Counted::all()?;
     let programs = descend(start, &PROGRAM_KNOBS, program_loss);
-    let mut constants = descend(programs, &STEP_KNOBS, step_loss);
+    let mut constants = descend(programs, &STEP_KNOBS, |c| step_loss(&steps, c, None));
     let fitted = PROGRAM_KNOBS.iter().chain(&STEP_KNOBS).map(|(name, knob)| (*name, *knob(&mut constants))).collect();
-    Fit { constants, fitted }
+    Ok(Fit { constants, fitted })
 }

@@ -57,13 +57,13 @@ fn taken(pipeline: Option<Pipeline>) -> Taken {
 }
 
 /// Arithmetic of the projections of all layers, forward.
-pub(super) fn projection_flops(spec: &ModelSpec, seq: usize) -> f64 {
+fn projection_flops(spec: &ModelSpec, seq: usize) -> f64 {
     let weights = spec.dim * spec.qkv_dim() + spec.q_dim() * spec.dim + 3 * spec.dim * spec.hidden;
     2.0 * (spec.layers * seq) as f64 * weights as f64
 }
 
 /// Arithmetic of attention of one layer, forward: scores and mixed values.
-pub(super) fn attention_flops(spec: &ModelSpec, seq: usize) -> f64 {
+fn attention_flops(spec: &ModelSpec, seq: usize) -> f64 {
     4.0 * (spec.q_dim() * seq) as f64 * seq as f64
 }
 

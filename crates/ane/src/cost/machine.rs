@@ -47,9 +47,10 @@ impl Machine {
         Machine { chip, variant }
     }
 
-    /// Every combination of generation and variant, of which a few were never sold.
+    /// Every machine; there is no M4 Ultra.
     pub fn all() -> impl Iterator<Item = Machine> {
-        Chip::ALL.into_iter().flat_map(|chip| Variant::ALL.into_iter().map(move |variant| Machine { chip, variant }))
+        let all = Chip::ALL.into_iter().flat_map(|chip| Variant::ALL.map(|variant| Machine { chip, variant }));
+        all.filter(|m| (m.chip, m.variant) != (Chip::M4, Variant::Ultra))
     }
 
     /// The machine typed `m4`, `m4-pro`, `m4-max`, ...

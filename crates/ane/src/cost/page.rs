@@ -2,11 +2,13 @@
 
 use std::fmt::Write;
 
-use super::fit::{predicted_part, predicted_program, predicted_without};
+use mil::BuildError;
+
+use super::fit::{Counted, predicted_program, predicted_without};
 use super::profile::{PROGRAM_KNOBS, STEP_KNOBS};
 use super::published::{NOT_COVERED, PROGRAMS, Part, STEPS, STORIES};
 use super::{CONSTANTS, Conv, HostWork, Machine, Method, calls, step};
-use crate::Pipeline;
+use crate::{KernelForm, Pipeline, PipelineOptions};
 
 /// Relative errors, as `predicted / published - 1`.
 pub(super) fn program_errors() -> Vec<f64> {
@@ -14,14 +16,23 @@ pub(super) fn program_errors() -> Vec<f64> {
 }
 
 /// The same of the times of whole steps.
-pub(super) fn step_errors() -> Vec<f64> {
-    STEPS.iter().filter(|t| t.part == Part::Step).map(|t| predicted_part(&CONSTANTS, t) / t.ms - 1.0).collect()
+pub(super) fn step_errors(steps: &[Counted]) -> Vec<f64> {
+    let whole = steps.iter().filter(|s| s.time.part == Part::Step);
+    whole.map(|s| s.predicted(&CONSTANTS) / s.time.ms - 1.0).collect()
 }
 
-/// The same, each by constants that were fitted without it.
-fn errors_left_out() -> Vec<f64> {
-    let steps = STEPS.iter().enumerate().filter(|(_, t)| t.part == Part::Step);
-    steps.filter_map(|(i, t)| predicted_without(i).map(|predicted| predicted / t.ms - 1.0)).collect()
+/// Half of the published times of steps are predicted within this share of them.
+///
+/// # Errors
+/// When a program of a published pipeline cannot be built.
+pub fn median_step_error() -> Result<f64, BuildError> {
+    Ok(median(&step_errors(&Counted::all()?)))
+}
+
+/// As [`step_errors`], each by constants that were fitted without it.
+fn errors_left_out(steps: &[Counted]) -> Vec<f64> {
+    let whole = steps.iter().enumerate().filter(|(_, s)| s.time.part == Part::Step);
+    whole.map(|(i, s)| predicted_without(steps, i) / s.time.ms - 1.0).collect()
 }
 
 /// The middle one of the magnitudes.
@@ -44,16 +55,27 @@ activations, multiplies matrices and passes over elements; the counts follow fro
 ";
 
 /// The page.
-pub fn page() -> String {
+///
+/// # Errors
+/// When a program of a published pipeline cannot be built.
+pub fn page() -> Result<String, BuildError> {
+    let steps = Counted::all()?;
     let mut text = INTRODUCTION.to_owned();
-    let parts = [write_quality, write_constants, write_steps, write_programs, write_missing, write_chips];
-    let written = parts.into_iter().try_for_each(|part| part(&mut text));
+    let written = write_quality(&mut text, &steps)
+        .and_then(|()| write_constants(&mut text))
+        .and_then(|()| write_steps(&mut text, &steps))
+        .and_then(|()| write_programs(&mut text))
+        .and_then(|()| write_missing(&mut text));
     debug_assert!(written.is_ok(), "writing to a string cannot fail");
-    text
+    for form in [KernelForm::Original, KernelForm::Fused] {
+        text += &chips(form)?;
+    }
+    Ok(text)
 }
 
-fn write_quality(text: &mut String) -> std::fmt::Result {
-    let (steps, programs) = (step_errors(), program_errors());
+fn write_quality(text: &mut String, steps: &[Counted]) -> std::fmt::Result {
+    let left_out = errors_left_out(steps);
+    let (steps, programs) = (step_errors(steps), program_errors());
     let parts = STEPS.len() - steps.len();
     writeln!(text, "\n## How good it is\n")?;
     writeln!(
@@ -67,7 +89,7 @@ fn write_quality(text: &mut String) -> std::fmt::Result {
         programs.len(),
         100.0 * median(&programs),
         PROGRAM_KNOBS.len(),
-        100.0 * median(&errors_left_out()),
+        100.0 * median(&left_out),
     )
 }
 
@@ -89,14 +111,14 @@ fn write_constants(text: &mut String) -> std::fmt::Result {
     Ok(())
 }
 
-fn write_steps(text: &mut String) -> std::fmt::Result {
+fn write_steps(text: &mut String, steps: &[Counted]) -> std::fmt::Result {
     writeln!(text, "\n## Steps\n\nMilliseconds over one window, without the update of the weights.\n")?;
     writeln!(
         text,
         "| machine | model | pipeline | of | published | source | predicted | error |\n|---|---|---|---|---|---|---|---|"
     )?;
-    for time in STEPS {
-        let predicted = predicted_part(&CONSTANTS, time);
+    for counted in steps {
+        let (time, predicted) = (counted.time, counted.predicted(&CONSTANTS));
         let pipeline = time.pipeline.map_or("CPU", Pipeline::name);
         let form = if time.parameters { ", weights as parameters" } else { "" };
         let part = match (time.part, time.method) {
@@ -154,19 +176,27 @@ fn write_missing(text: &mut String) -> std::fmt::Result {
     NOT_COVERED.iter().try_for_each(|(figure, why)| writeln!(text, "| {figure} | {why} |"))
 }
 
-fn write_chips(text: &mut String) -> std::fmt::Result {
-    writeln!(text, "\n## Predicted for stories110m\n\nMilliseconds a step over 256 tokens, kernels of the published systems.\n")?;
-    let names: Vec<&str> = Pipeline::ALL.iter().map(|p| p.name()).collect();
-    writeln!(text, "| machine | {} |\n|---|{}", names.join(" | "), "---|".repeat(names.len()))?;
+fn chips(form: KernelForm) -> Result<String, BuildError> {
+    let (what, names) = match form {
+        KernelForm::Original => ("of the published systems", "original"),
+        KernelForm::Fused => ("of this program", "fused"),
+    };
+    let pipelines: Vec<&str> = Pipeline::ALL.iter().map(|p| p.name()).collect();
+    let mut text = format!(
+        "\n## Predicted for stories110m, kernels {what} (`--ane-kernels {names}`)\n\nMilliseconds a step over 256 tokens.\n\n| machine | {} |\n|---|{}\n",
+        pipelines.join(" | "),
+        "---|".repeat(pipelines.len())
+    );
+    let work = Pipeline::ALL.map(|pipeline| {
+        let (spec, options) = (STORIES.spec(Some(pipeline)), PipelineOptions { kernels: form, ..PipelineOptions::of(pipeline) });
+        let host = HostWork::of(Some(pipeline), &spec, STORIES.seq, Method::Backprop);
+        calls(&options, &spec, STORIES.seq).map(|calls| (calls, host))
+    });
+    let work = work.into_iter().collect::<Result<Vec<_>, _>>()?;
     for machine in Machine::all() {
-        write!(text, "| {machine} |")?;
-        for pipeline in Pipeline::ALL {
-            let spec = STORIES.spec(Some(pipeline));
-            let host = HostWork::of(Some(pipeline), &spec, STORIES.seq, Method::Backprop);
-            let predicted = step(&CONSTANTS, machine, &calls(pipeline, &spec, STORIES.seq, false), &host, false);
-            write!(text, " {:.0} |", predicted.total_ms())?;
-        }
-        writeln!(text)?;
+        let times = work.iter().map(|(calls, host)| step(&CONSTANTS, machine, calls, host, false).total_ms());
+        let cells: Vec<String> = times.map(|ms| format!("{ms:.0}")).collect();
+        text += &format!("| {machine} | {} |\n", cells.join(" | "));
     }
-    Ok(())
+    Ok(text)
 }

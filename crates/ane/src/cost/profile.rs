@@ -75,15 +75,15 @@ pub const CONSTANTS: Constants = Constants {
     // 0.06-0.11 ms; 18 TF convolutions; 100 GB/s memory (bridge-rs); 57 GB/s activations (guide)
     m5: EngineRates { floor_ms: 0.09, tflops: 18.0, stream_gbs: 100.0, surface_gbs: 57.0 },
     bank_conflict: 2.747,
-    packed_gbs: 18.17,
-    copy_gbs: 15.69,
-    gemm_tflops: 1.99,
-    element_gbs: 12.17,
-    host_m1: 0.4183,
-    host_m2: 0.5378,
-    host_m3: 0.9117,
-    host_m5: 1.0007,
-    host_large: 1.681,
+    packed_gbs: 17.91,
+    copy_gbs: 15.93,
+    gemm_tflops: 2.023,
+    element_gbs: 12.22,
+    host_m1: 0.4163,
+    host_m2: 0.5369,
+    host_m3: 0.9203,
+    host_m5: 0.9964,
+    host_large: 1.667,
 };
 
 /// A fitted constant: its name and how to reach it.

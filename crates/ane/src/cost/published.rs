@@ -3,12 +3,12 @@
 
 mod programs;
 
-use mil::Chip;
+use mil::{BuildError, Chip};
 use model::{Family, ModelSpec, Rope};
 
 use super::machine::Variant;
-use super::{Conv, Machine, Method};
-use crate::Pipeline;
+use super::{Call, Conv, HostWork, Machine, Method, calls};
+use crate::{KernelForm, Pipeline, PipelineOptions, WeightForm};
 pub use programs::PROGRAMS;
 
 /// A time of a single program.
@@ -104,6 +104,23 @@ impl Shape {
 const fn shape(name: &'static str, extents: [usize; 4], heads: [usize; 3], vocab: [usize; 2]) -> Shape {
     let ([dim, hidden, layers, seq], [heads, kv_heads, head_dim], [vocab, compact]) = (extents, heads, vocab);
     Shape { name, dim, hidden, heads, kv_heads, head_dim, layers, vocab, compact, seq }
+}
+
+impl StepTime {
+    /// The kernels that it is a time of, none for a host on its own, and what the host does.
+    ///
+    /// # Errors
+    /// When a program cannot be built.
+    pub fn work(&self) -> Result<(Vec<Call>, HostWork), BuildError> {
+        let (spec, seq) = (self.model.spec(self.pipeline), self.model.seq);
+        let weights = if self.parameters { WeightForm::Parameters } else { WeightForm::Packed };
+        let options = |p| PipelineOptions { kernels: KernelForm::Original, weights, ..PipelineOptions::of(p) };
+        let mut calls = self.pipeline.map_or(Ok(Vec::new()), |p| calls(&options(p), &spec, seq))?;
+        if let Method::Forwards(n) = self.method {
+            calls.iter_mut().for_each(|call| call.dispatches *= n);
+        }
+        Ok((calls, HostWork::of(self.pipeline, &spec, seq, self.method)))
+    }
 }
 
 /// The model of most published figures.

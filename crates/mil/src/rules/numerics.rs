@@ -5,6 +5,7 @@ use half::f16;
 
 use super::scene::{Findings, Scene, result};
 use super::{Confidence, EVERY, M1, M1_M2, Rule, Severity};
+use crate::blob::Validation;
 use crate::{DType, Elements, Literal};
 
 /// Magnitude from which on a multiply-accumulate of M1 gives infinity.
@@ -63,7 +64,7 @@ fn too_large(scene: &Scene<'_>, literal: &Literal, limit: f64) -> Option<f64> {
         Elements::Floats(values) => values.iter().copied().find(is_bad),
         Elements::Blob { path, offset } if literal.ty.dtype == DType::Fp16 => {
             let (_, file) = scene.blobs.iter().find(|(name, _)| name == path)?;
-            let data = super::weights::data(file, *offset, &literal.ty).ok()?;
+            let data = crate::blob::data(file, *offset, &literal.ty, Validation::Strict).ok()?;
             data.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f64()).find(is_bad)
         }
         _ => None,

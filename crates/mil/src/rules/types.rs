@@ -2,7 +2,7 @@
 
 use super::scene::{Findings, Scene, is_const};
 use super::{Confidence, EVERY, M1_M2, Rule, Severity};
-use crate::{Argument, DType, Dialect, Type};
+use crate::{Argument, DType, Dialect, Type, ops};
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -123,32 +123,8 @@ fn named_constants(scene: &Scene<'_>, found: &mut Findings) {
 
 /// Names that gave wrong results somewhere and are no operations.
 const UNLUCKY: [&str; 5] = ["var", "diff", "mean", "std", "eps"];
-/// Operations that a value is readily named after.
-const OPERATIONS: [&str; 20] = [
-    "mul",
-    "add",
-    "sub",
-    "rsqrt",
-    "sqrt",
-    "pow",
-    "exp",
-    "log",
-    "abs",
-    "conv",
-    "matmul",
-    "concat",
-    "split",
-    "softmax",
-    "sigmoid",
-    "tanh",
-    "relu",
-    "reshape",
-    "transpose",
-    "cast",
-];
-
 fn plain_names(scene: &Scene<'_>, found: &mut Findings) {
-    let bad = |name: &str| name.len() < 2 || UNLUCKY.contains(&name) || OPERATIONS.contains(&name);
+    let bad = |name: &str| name.len() < 2 || UNLUCKY.contains(&name) || ops::find(name).is_some();
     let results = scene.function.body.iter().flat_map(|s| s.results.iter().map(move |r| (s.span, r)));
     let inputs = scene.function.inputs.iter().map(|i| (scene.function.span, i));
     for (span, binding) in inputs.chain(results).filter(|(_, b)| bad(&b.name)) {
