@@ -348,7 +348,9 @@ def gather(r):
 
 def ordered(**more):
     def make(r):
-        x = floats(r, shape(r))
+        extents = shape(r)
+        # no two alike: NumPy's order of equal elements is not stable
+        x = (r.permutation(int(np.prod(extents))) / 8).astype(F).reshape(extents)
         axis = axis_of(r, x.ndim)
         constants = {"axis": axis, **maybe(r, ascending=bool(r.random() < 0.5))}
         return Case({"x": x}, constants | ({"k": int(r.integers(1, x.shape[axis] + 1))} if more else {}))
@@ -367,6 +369,25 @@ def blocks(name, down, kind=int):
         extents = (n, c, h * b, w * b) if down else (n, c * b * b, h, w)
         return Case({"x": floats(r, extents)}, {name: kind(b)})
     return make
+
+
+def space_to_batch(r):
+    b, (h, w) = r.integers(1, 4, 2), r.integers(1, 4, 2)
+    edges = r.integers(0, 2, (2, 2))
+    extents = [int(e * s) + int(s) * 2 - int(p.sum()) for e, s, p in zip((h, w), b, edges)]
+    return Case({"x": floats(r, (2, 3, *extents))}, {"block_shape": vector(b), "paddings": edges.astype(np.int32)})
+
+
+def batch_to_space(r):
+    b = r.integers(1, 4, 2)
+    x = floats(r, (int(b.prod()) * 2, 2, int(r.integers(3, 5)), int(r.integers(3, 5))))
+    return Case({"x": x}, {"block_shape": vector(b), "crops": r.integers(0, 2, (2, 2)).astype(np.int32)})
+
+
+def along(r):
+    x = floats(r, shape(r))
+    axis = axis_of(r, x.ndim)
+    return Case({"x": x, "indices": ints(r, x.shape, 0, x.shape[axis])}, {"axis": axis})
 
 
 def quantize(r):
@@ -475,6 +496,9 @@ def local_response(r):
 
 
 GENERATORS = {
+    "space_to_batch": space_to_batch, "batch_to_space": batch_to_space, "gather_along_axis": along, "shape": plain(),
+    "band_part": lambda r: Case({"x": floats(r, shape(r, 2, 4))}, {"lower": int(r.integers(-1, 3)), "upper": int(r.integers(-1, 3))}),
+    "fill_like": lambda r: Case({"ref_tensor": floats(r, shape(r))}, {"value": half(1.5)}),
     "abs": signed, "sign": signed, "square": signed,
     "acos": unary(-0.9, 0.9), "asin": unary(-0.9, 0.9), "atanh": unary(-0.9, 0.9), "atan": unary(), "ceil": unary(), "floor": unary(),
     "round": unary(), "cos": unary(), "sin": unary(), "tan": unary(-1.2, 1.2), "cosh": unary(), "sinh": unary(), "exp": unary(),
@@ -512,7 +536,7 @@ GENERATORS = {
 def wrong(r, case):
     """The case with one thing changed, which most operations refuse."""
     changed = copy.deepcopy(case)
-    numbers = [k for k, v in case.constants.items() if isinstance(v, (int, np.ndarray)) and not isinstance(v, bool) and getattr(v, "dtype", np.int32) == np.int32]
+    numbers = [k for k, v in case.constants.items() if isinstance(v, (int, np.ndarray)) and not isinstance(v, bool) and getattr(v, "dtype", np.int32) == np.int32 and getattr(v, "ndim", 1) == 1]
     names = list(case.tensors)
     choice = r.random()
     if names and (choice < 0.4 or not numbers):
@@ -643,6 +667,19 @@ def space_reference(op, case):
     return y.transpose(order).reshape(n, c * b * b, h // b, w // b)
 
 
+def batch_reference(op, case):
+    x, (bh, bw) = case.tensors["x"], (int(b) for b in case.constants["block_shape"])
+    if op == "space_to_batch":
+        x = np.pad(x, [(0, 0), (0, 0), *map(tuple, case.constants["paddings"])])
+        n, c, h, w = x.shape
+        y = x.reshape(n, c, h // bh, bh, w // bw, bw).transpose(3, 5, 0, 1, 2, 4)
+        return y.reshape(n * bh * bw, c, h // bh, w // bw)
+    n, c, h, w = x.shape
+    y = x.reshape(bh, bw, n // (bh * bw), c, h, w).transpose(2, 3, 4, 0, 5, 1).reshape(n // (bh * bw), c, h * bh, w * bw)
+    (t, b), (l, r) = case.constants["crops"]
+    return y[:, :, t : y.shape[2] - b, l : y.shape[3] - r]
+
+
 def cumsum_reference(case):
     x, axis = case.tensors["x"].astype(np.float64), case.constants["axis"]
     backwards = case.constants.get("reverse", False)
@@ -698,6 +735,8 @@ def reference(op, case):
             return [space_reference(op, case)]
         if op == "concat" and case.constants.get("interleave", False):
             return [interleaved(case)]
+        if op in ("space_to_batch", "batch_to_space"):
+            return [batch_reference(op, case)]
         if op == "silu":
             x = case.tensors["x"].astype(np.float64)
             return [x / (1 + np.exp(-x))]
@@ -715,6 +754,9 @@ KNOWN = [
     ("*", "found the number -", "coremltools infers negative extents"),
     ("batch_norm", "must be tensor", "coremltools does not compare parameters of norms with the channels"),
     ("instance_norm", "must be tensor", "coremltools does not compare parameters of norms with the channels"),
+    ("conv", "`groups` dividing both", "coremltools does not look whether groups divide the outputs"),
+    ("space_to_batch", "is no multiple", "coremltools does not look whether blocks fill the space"),
+    ("batch_to_space", "is no multiple", "coremltools does not look whether blocks fill the batch"),
     ("conv", "must hold", "coremltools does not look whether strides and dilations are positive and as many as axes"),
     ("conv_transpose", "must hold", "coremltools does not look whether strides and dilations are positive and as many as axes"),
     ("crop", "leaves nothing", "coremltools lets a crop be negative"),

@@ -5,6 +5,7 @@
 //!
 //! - `run`, profile, text of the program, weight file `@model_path/weights/judge.bin`, number of inputs, inputs as packed
 //!   bytes: answers `ok`, number of outputs, and for each its type and its elements as `f64`;
+//! - `operations`: answers `ok`, then the names of the table, a space between two;
 //! - `check`, text: answers `ok`, then the text as it is printed;
 //! - `write`, number of records, and for each type, extents and data: answers `ok`, then the weight file;
 //! - `read`, type, extents, offset, weight file: answers `ok`, then the data.
@@ -94,6 +95,7 @@ fn write(records: &[(Type, Vec<u8>)]) -> Answer {
 fn serve(request: &[u8], input: &mut impl Read) -> Result<Answer, Box<dyn Error>> {
     Ok(match request {
         b"run" => Run::read(input)?.answer(),
+        b"operations" => Ok(vec![mil::ops::all().map(|o| o.name).collect::<Vec<_>>().join(" ").into_bytes()]),
         b"check" => {
             let text = text(input)?;
             checked(&text).map(|program| vec![program.to_string().into_bytes()])
