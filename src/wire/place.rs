@@ -24,13 +24,16 @@ pub fn engine<'a>(config: &TrainConfig, wired: &Wired, cpu: &'a Cpu) -> anyhow::
                 None => Box::new(walk),
             })
         }
-        config::Device::AneSim => Ok(on_device(config, wired, cpu, simulator(config, cpu)?)),
+        config::Device::AneSim => Ok(Box::new(on_device(config, wired, cpu, simulator(config, cpu)?))),
         config::Device::Ane => {
             let device = ane_macos::open().map_err(|error| {
                 let next = "`--device ane-sim` runs the same programs in software";
                 Exit::new(exit::UNAVAILABLE, format!("{error}; {next}"))
             })?;
-            Ok(on_device(config, wired, cpu, device))
+            let mut engine = on_device(config, wired, cpu, device);
+            // the device of this machine has been seen by nobody who wrote this program: each kernel is tried beside the simulator
+            engine.walk_mut().blocks_mut().check_with(Simulator::new(Profile::default(), cpu.pool().threads()));
+            Ok(Box::new(engine))
         }
     }
 }
@@ -43,13 +46,13 @@ pub fn surface_bytes(config: &TrainConfig, spec: &ModelSpec) -> u64 {
     ane::planned_surface_bytes(spec, config.seq_len, &pipeline(config))
 }
 
-fn on_device<'a, D: Device + 'a>(config: &TrainConfig, wired: &Wired, cpu: &'a Cpu, device: D) -> Box<dyn Engine + 'a> {
+fn on_device<'a, D: Device>(config: &TrainConfig, wired: &Wired, cpu: &'a Cpu, device: D) -> DeviceEngine<'a, D> {
     let (shape, options) = engine_shape(config);
     let engine = DeviceEngine::new(cpu, &wired.spec, shape, options, device, pipeline(config));
-    Box::new(match &wired.adapter {
+    match &wired.adapter {
         Some(adapter) => engine.adapted(adapter.base.clone(), &adapter.spec),
         None => engine,
-    })
+    }
 }
 
 /// The simulated device that the configuration asks for.

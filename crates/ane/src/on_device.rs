@@ -11,6 +11,8 @@ mod projections;
 use engine::{DeviceReport, Ready};
 
 use crate::kernels::weights::Model;
+use crate::probe::{self, Case, Verdict};
+use crate::sim::Simulator;
 use crate::unit::{self, Common, Failure, In, Out, To, Unit};
 use crate::{BlockShape, Device, KernelForm, Pipeline, PipelineOptions, kernels};
 
@@ -43,6 +45,8 @@ pub struct OnDevice<D: Device> {
     units: Vec<Unit<D>>,
     common: Common<D>,
     notes: Vec<String>,
+    /// What each kernel is compared with at its first use.
+    reference: Option<Simulator>,
     /// Whether weights were ever put in place.
     opened: bool,
     /// Whether a value beyond fp16 ended the use of the device.
@@ -85,6 +89,7 @@ impl<D: Device> OnDevice<D> {
             units: specs.into_iter().filter(|s| plain || !ATTENTION.contains(&s.name)).map(Unit::new).collect(),
             common: Common::default(),
             notes,
+            reference: None,
             opened: false,
             overflowed: false,
             without_lse: vec![false; spec.layers],
@@ -128,6 +133,24 @@ impl<D: Device> OnDevice<D> {
         }
     }
 
+    /// Compares each kernel with `reference` before its first use; what does not agree is left to the CPU.
+    pub fn check_with(&mut self, reference: Simulator) {
+        self.reference = Some(reference);
+    }
+
+    /// Runs every kernel once beside the reference, on the weights of the first layer.
+    fn check_kernels(&mut self, model: &Model<'_>) {
+        let Some(reference) = self.reference.take() else { return };
+        for unit in self.units.iter_mut().filter(|u| u.off.is_none()) {
+            let case = Case { name: unit.spec.name.to_owned(), spec: unit.spec.clone() };
+            let report = probe::probe(&self.device, &reference, &[case], model);
+            let verdict = report.kernels.into_iter().map(|k| k.verdict).next();
+            let Some(verdict) = verdict.filter(|v| !matches!(v, Verdict::Passed { .. })) else { continue };
+            self.notes.push(format!("{} beside {}: {verdict}: its blocks run on the CPU", unit.spec.name, report.reference));
+            unit.off = Some(verdict.to_string());
+        }
+    }
+
     /// Bytes of the surfaces that the pipeline will hold: known before anything is compiled.
     pub fn surface_bytes(&self) -> u64 {
         self.units.iter().filter(|u| u.off.is_none()).map(|u| unit::surface_bytes(&u.spec, self.layers)).sum()
@@ -141,6 +164,9 @@ impl<D: Device> OnDevice<D> {
         let needed: u64 = self.units.iter().filter(|u| u.off.is_none()).map(|u| u.programs(self.layers)).sum();
         if self.opened && self.device.compiles_left().is_some_and(|left| left < needed) {
             return Ready::AfterRestart;
+        }
+        if !self.opened {
+            self.check_kernels(model);
         }
         self.opened = true;
         self.common.weights.values_mut().for_each(|(_, written)| *written = false);

@@ -2,7 +2,7 @@
 //! device fails.
 #![allow(clippy::unwrap_used)]
 
-use ane::sim::Simulator;
+use ane::sim::{Profile, Simulator};
 use ane::{DeviceEngine, KernelForm, Pipeline, PipelineOptions, WeightForm};
 use engine::{Batch, CpuEngine, Engine, Options, Ready, Shape};
 use kernels::Cpu;
@@ -230,4 +230,29 @@ fn a_used_up_budget_asks_for_a_new_process() {
     assert!(asked);
     assert!(engine.device().unwrap().compiles <= 20);
     assert_eq!(engine.notes(), Vec::<String>::new());
+}
+
+#[test]
+fn a_kernel_that_differs_from_the_simulator_is_not_used() {
+    let cpu = Cpu::new(2);
+    let spec = grouped();
+    let params = weights(&spec);
+    let (inputs, targets) = tokens(&spec, 1);
+    let batch = Batch { rows: ROWS, seq: SEQ, inputs: &inputs, targets: &targets, starts: None };
+    let mut expected = vec![0.0; params.len()];
+    let mut truth = CpuEngine::new(&cpu, &spec, Shape { rows: ROWS, seq: SEQ }, Options::TRAINING);
+    truth.loss_and_grad(&params, &batch, &mut expected, false).unwrap();
+    // the second kernel that is tried answers with zeros, once; all others are right
+    for (fault, left) in [("m4", 0), ("m4,zeros=2", 1), ("m4,evaluate=3", 1), ("m4,compile=from:1", 5)] {
+        let mut engine = on_device(&cpu, &spec, PipelineOptions::of(Pipeline::Dynamic), fault);
+        engine.walk_mut().blocks_mut().check_with(Simulator::new(Profile::default(), 1));
+        engine.refresh(&params);
+        let notes = engine.notes();
+        assert_eq!(notes.len(), left, "{fault}: {notes:?}");
+        assert!(notes.iter().all(|n| n.contains("its blocks run on the CPU")), "{notes:?}");
+        assert_eq!(engine.walk().blocks().kernels().filter(|(_, off)| off.is_some()).count(), left, "{fault}");
+        let mut grad = vec![0.0; params.len()];
+        engine.walk_mut().loss_and_grad(&params, &batch, &mut grad, false).unwrap();
+        assert!(relative(&grad, &expected) < 8e-3, "{fault}");
+    }
 }
