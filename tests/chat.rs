@@ -116,6 +116,25 @@ fn a_reply_ends_where_the_template_ends_a_turn() {
 }
 
 #[test]
+fn a_reply_ends_before_a_stop_text_and_the_conversation_goes_on() {
+    let Some(data) = shared("a_reply_ends_before") else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let model = model(&data, dir.path(), Some(LINES));
+    let chat = ["chat", text(&model), "--temperature", "0", "--max-tokens", "60"];
+    let whole = json_of(&[&chat[..], &["--prompt", "Once upon a time"]].concat(), "", dir.path());
+    let reply = whole["text"].as_str().unwrap();
+    // in the middle of a word, so that it lies in several tokens
+    let stop = reply.split_whitespace().nth(5).unwrap();
+    let before = &reply[..reply.find(stop).unwrap()];
+    let args = [&chat[..], &["--stop", "never said", "--stop", stop]].concat();
+    let told = json_of(&args, "Once upon a time\nThe end\n", dir.path());
+    assert_eq!((told["messages"][1]["content"].as_str(), told["turns"][0]["stopped"].as_str()), (Some(before), Some("stop")));
+    assert_eq!(told["turns"].as_array().unwrap().len(), 2);
+    let streamed = run(&[&args[..], &["--prompt", "Once upon a time"]].concat(), "", dir.path());
+    assert_eq!(String::from_utf8_lossy(&streamed.stdout), before.to_owned() + "\n");
+}
+
+#[test]
 fn what_cannot_be_talked_with_says_what_to_do() {
     let Some(data) = shared("what_cannot_be_talked_with") else { return };
     let dir = tempfile::tempdir().unwrap();

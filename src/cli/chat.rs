@@ -28,6 +28,9 @@ pub struct ChatArgs {
     /// Tokens that a conversation may have, at most the model's context
     #[arg(long, value_name = "N", default_value = "4096", value_parser = positive_size)]
     pub context: usize,
+    /// End a reply before this text; may be given several times
+    #[arg(long, value_name = "TEXT")]
+    pub stop: Vec<String>,
     #[command(flatten)]
     pub sampling: SamplingArgs,
     /// How the weights lie in memory

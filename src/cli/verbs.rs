@@ -72,7 +72,8 @@ impl SamplingArgs {
 /// How weights lie in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum WeightsArg {
-    /// As in the file, where the kernels read its type (f32, f16, bf16, q8_0), else 32 bits
+    /// As in the file, where the kernels read its type (f32, f16, bf16, q8_0), else 32 bits. With q8_0 activations are
+    /// rounded to 8 bits in single steps, and in prompts to bf16 on AMX: a near tie may go otherwise than in f32
     Stored,
     /// 32 bits
     F32,

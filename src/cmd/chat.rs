@@ -36,6 +36,7 @@ pub fn run(args: &ChatArgs, out: Out) -> anyhow::Result<()> {
         allowed: allowed(&model, &tokenizer),
         ends: conversation::ends(&model.file.special().eos, &tokenizer, &template, &around),
         max_tokens: args.max_tokens,
+        stops: args.stop.clone(),
     };
     let mut conversation = Conversation::new(&tokenizer, &template, around, voice, args.system.as_deref());
     match &args.prompt {

@@ -1,11 +1,21 @@
 //! Matrices in the type that a file stores, and their products with few or many rows of activations.
 //!
-//! `y[m, n] = x[m, k] w[n, k]^T` for `w` in f32, f16, bf16 or q8_0. A few rows go through dot products that read the
-//! stored bytes once (decoding is bound by that traffic); many rows go through [`Cpu::gemm`], a panel of decoded rows at
-//! a time. Each output is one sum of fixed order, whatever the number of threads and of rows.
+//! `y[m, n] = x[m, k] w[n, k]^T` for `w` in f32, f16, bf16 or q8_0. Up to [`ROWS_MAX`] rows (8) go through dot products
+//! that read the stored bytes once (decoding is bound by that traffic); more rows go through [`Cpu::gemm`], a panel of
+//! decoded rows at a time. Each output is one sum of fixed order, whatever the number of threads.
 //!
-//! q8_0 (ggml): blocks of 32 elements of a row, `d: f16` then 32 signed bytes `q`, element `d q`. In its dot products the
-//! activations are rounded to the same form (`d = max|x| / 127`), so that the inner sums are exact in integers.
+//! q8_0 (ggml): blocks of 32 elements of a row, `d: f16` then 32 signed bytes `q`, element `d q`. Its arithmetic depends on
+//! the number of rows, and with it the last digits of a logit on how a text was cut into passes:
+//!
+//! | rows | activations | sums |
+//! |---|---|---|
+//! | 1 to 8 | rounded to the same form, `d = max|x| / 127` of a block: off by up to 1/254 of its largest | integers in a block, then f32 |
+//! | 9 and more | as they are | f32 |
+//! | 9 and more, with AMX | rounded to bf16, as the weights are: off by up to 2^-8 of themselves | f32 |
+//!
+//! f16 and bf16 weights are widened, and activations stay f32. Infinities: the 8-bit form has none, so a block of activations
+//! with an infinity or a NaN makes every output NaN; in the other rows of the table they act as in f32 (infinity times a
+//! weight of 0 is NaN). A NaN never comes out as a number.
 //! Legend: m rows of activations, k columns of a weight, n its rows.
 
 #[cfg(target_arch = "x86_64")]

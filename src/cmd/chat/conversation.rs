@@ -9,6 +9,7 @@ use serde_json::{Value as Json, json};
 
 use crate::exit;
 use crate::out::Out;
+use crate::sample::stop::StopFilter;
 
 /// Names of tokens that end a turn wherever they are special, as in llama.cpp.
 const ENDS: [&str; 7] = ["<|eot_id|>", "<|eom_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<EOT>", "<|endoftext|>"];
@@ -23,6 +24,19 @@ pub struct Voice<'a> {
     pub ends: Vec<u32>,
     /// Longest reply.
     pub max_tokens: usize,
+    /// Texts that end a reply and are no part of it.
+    pub stops: Vec<String>,
+}
+
+/// How a reply ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// At a token that ends one.
+    Token,
+    /// At a stop text.
+    Text,
+    /// Where no more fits, or was asked for.
+    Room,
 }
 
 /// What was said, and what of it the cache holds.
@@ -81,15 +95,14 @@ impl<'a> Conversation<'a> {
         let room = self.voice.max_tokens.min(capacity - ids.len());
         let prompt = ids.len();
         let began = Instant::now();
-        let (reply, made, ended) = self.reply(ids, kept, room, out)?;
+        let (reply, made, end) = self.reply(ids, kept, room, out)?;
         out.stream("\n")?;
         let seconds = began.elapsed().as_secs_f64();
-        let stopped = if ended {
-            "end"
-        } else if room < self.voice.max_tokens {
-            "context"
-        } else {
-            "length"
+        let stopped = match end {
+            End::Token => "end",
+            End::Text => "stop",
+            End::Room if room < self.voice.max_tokens => "context",
+            End::Room => "length",
         };
         out.detail(format!(
             "{prompt} tokens of prompt ({kept} in the cache), {made} tokens of reply in {seconds:.1} s: {stopped}"
@@ -104,11 +117,11 @@ impl<'a> Conversation<'a> {
         Ok(())
     }
 
-    /// The reply to `ids`, of which the cache holds the first `kept`: its text, its tokens, and whether it ended by itself.
-    fn reply(&mut self, ids: Vec<u32>, kept: usize, room: usize, out: Out) -> anyhow::Result<(String, usize, bool)> {
-        let Voice { decoder, sampler, allowed, ends, .. } = &mut self.voice;
+    /// The reply to `ids`, of which the cache holds the first `kept`: its text, its tokens, and how it ended.
+    fn reply(&mut self, ids: Vec<u32>, kept: usize, room: usize, out: Out) -> anyhow::Result<(String, usize, End)> {
+        let Voice { decoder, sampler, allowed, ends, stops, .. } = &mut self.voice;
         let may = |id: u32| allowed.get(id as usize).copied().unwrap_or(false);
-        let (mut text, mut stream) = (String::new(), self.tokenizer.decode_stream());
+        let (mut text, mut stream, mut filter) = (String::new(), self.tokenizer.decode_stream(), StopFilter::new(stops));
         for &id in &ids {
             // whether a first space is part of the reply depends on what stands before
             stream.push(id);
@@ -119,26 +132,36 @@ impl<'a> Conversation<'a> {
         sampler.observe(&ids[kept..]);
         let mut logits = decoder.feed(&ids[kept..])?;
         let (mut fed, mut made) = (ids, 0);
-        let ended = loop {
+        let mut end = loop {
             let next = sampler.next(logits, may);
             if ends.contains(&next) {
-                break true;
+                break End::Token;
             }
             made += 1;
-            let piece = stream.push(next);
+            let (piece, stopped) = filter.push(&stream.push(next));
             text += &piece;
             out.stream(&piece)?;
+            if stopped {
+                break End::Text;
+            }
             if made == room {
-                break false;
+                break End::Room;
             }
             logits = decoder.feed(&[next])?;
             fed.push(next);
         };
-        let rest = stream.finish();
-        text += &rest;
-        out.stream(&rest)?;
         self.fed = fed;
-        Ok((text, made, ended))
+        if end != End::Text {
+            let (mut rest, stopped) = filter.push(&stream.finish());
+            if stopped {
+                end = End::Text;
+            } else {
+                rest += &filter.finish();
+            }
+            text += &rest;
+            out.stream(&rest)?;
+        }
+        Ok((text, made, end))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Products of many rows of activations with q8_0 weights on bfloat16 tiles: `y = bf16(x) bf16(d q)^T`, sums in f32.
 //!
-//! Rounding both sides to 8 bits of mantissa moves an element by 2^-9 of itself at most; the rounding of activations to
+//! Rounding both sides to 8 bits of mantissa moves an element by 2^-8 of itself at most; the rounding of activations to
 //! blocks of bytes, as in the products with few rows, moves it by a 254th of the largest of its block. Weights are the left
 //! tiles, for their rows are stored along k; activations are packed once as right tiles; a block of y comes out transposed.
 //!
