@@ -52,7 +52,9 @@ def keys(arch, config, tokens):
     if rope["rope_type"] in ("linear", "yarn"):
         own |= {"rope.scaling.type": rope["rope_type"], "rope.scaling.factor": float(rope["factor"])}
     if rope["rope_type"] == "yarn":
-        own["rope.scaling.original_context_length"] = rope["original_max_position_embeddings"]
+        # the ends of the ramp, which llama.cpp computes with whatever is said
+        own |= {"rope.scaling.original_context_length": rope["original_max_position_embeddings"],
+                "rope.scaling.yarn_beta_fast": 32.0, "rope.scaling.yarn_beta_slow": 1.0}
     general = {"architecture": arch, "type": "model", "file_type": 0, "quantization_version": 2}
     return {f"{arch}.{k}": v for k, v in own.items()} | {f"general.{k}": v for k, v in general.items()} | vocabulary(tokens)
 

@@ -67,7 +67,6 @@ FAMILIES = {
     "qwen3": ("qwen3", shape(head_dim=32, rope_parameters=rope(1e6))),
     "qwen3-untied": ("qwen3", shape(head_dim=32, tie_word_embeddings=False)),
     "smollm3": ("smollm3", shape(num_hidden_layers=4, use_sliding_window=False)),
-    "smollm3-rotated": ("smollm3", shape(num_hidden_layers=4, use_sliding_window=False, no_rope_layers=[1, 1, 1, 1])),
 }
 # What each format can say of which family
 LLAMA2C = {"llama", "llama-untied", "mistral"}
