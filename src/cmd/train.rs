@@ -239,9 +239,11 @@ fn explain(resolved: &Resolved, wired: &Wired, cpu: &kernels::Cpu, out: Out) -> 
     let step = flops.train * tokens / 1e9;
     let bytes = wire::planned_bytes(config, &wired.spec, cpu);
     out.line(format!("{step:.1} GFLOP a step of {tokens} tokens, {} of memory", out::bytes(bytes)))?;
+    let names: Vec<&str> = places.iter().map(|(block, _)| *block).collect();
+    let names = json!(names);
     let places: serde_json::Map<_, _> = places.into_iter().map(|(b, p)| (b.to_owned(), p.into())).collect();
     let device = config.device.name();
-    out.json(&json!({ "device": device, "blocks": places, "gflop_per_step": step, "bytes": bytes }))?;
+    out.json(&json!({ "device": device, "blocks": names, "places": places, "gflop_per_step": step, "bytes": bytes }))?;
     Ok(0)
 }
 

@@ -81,9 +81,9 @@ fn explain_says_where_each_block_runs() {
     let bench = Bench::new();
     let output = bench.command("x", &flags("static-extras", &["--explain"])).output().unwrap();
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(json["blocks"]["classifier"], "device: classifier");
-    assert_eq!(json["blocks"]["attention block, dx"], "device: attn_bwd");
-    assert!(json["blocks"]["dW, embedding, loss, optimizer"].as_str().unwrap().starts_with("cpu"), "{json}");
+    assert_eq!(json["places"]["classifier"], "device: classifier");
+    assert_eq!(json["places"]["attention block, dx"], "device: attn_bwd");
+    assert!(json["places"]["dW, embedding, loss, optimizer"].as_str().unwrap().starts_with("cpu"), "{json}");
 }
 
 #[test]

@@ -42,19 +42,46 @@ const OTHERS: &[(&str, &str)] = &[
     ("beta1", "0.8"),
     ("beta2", "0.99"),
     ("clip-norm", "0.5"),
+    ("lora", "true"),
+    ("lora-rank", "5"),
+    ("lora-alpha", "3"),
+    ("lora-targets", "ffn"),
+    ("lora-form", "merged"),
+    ("lora-rslora", "true"),
+    ("lora-norms", "true"),
     ("eval-every", "11"),
     ("save-every", "12"),
     ("keep", "9"),
     ("sample-every", "13"),
     ("early-stop", "4"),
+    ("device", "ane-sim"),
+    ("pipeline", "static"),
+    ("ane-kernels", "original"),
+    ("ane-weights", "parameters"),
+    ("ane-layers", "2"),
+    ("ane-int8", "true"),
+    ("ane-chip", "m1,strict"),
+    ("ane-numerics", "ane"),
     ("threads", "1"),
     ("recompute", "true"),
     ("isa", "scalar"),
     ("seed", "43"),
 ];
 
-/// Settings whose only value so far is the default one, or which need another beside them.
-const ELSEWHERE: &[&str] = &["method", "device", "momentum"];
+/// Settings whose only value so far is the default one, or which are tried below.
+const ELSEWHERE: &[&str] = &["method", "momentum"];
+
+/// What a setting needs beside it to have a meaning.
+fn beside(key: &str) -> Vec<(&'static str, &'static str)> {
+    let device = ("device", "ane-sim");
+    match key {
+        "ane-layers" => vec![device, ("pipeline", "static")],
+        "ane-int8" => vec![device, ("pipeline", "conv"), ("lora", "true")],
+        key if key == "pipeline" || key.starts_with("ane-") => vec![device],
+        key if key.starts_with("lora-") => vec![("lora", "true")],
+        _ => Vec::new(),
+    }
+}
 
 #[test]
 fn every_setting_changes_the_resolved_configuration() {
@@ -62,7 +89,7 @@ fn every_setting_changes_the_resolved_configuration() {
     for setting in SETTINGS.iter().filter(|s| !ELSEWHERE.contains(&s.key)) {
         let (key, value) =
             OTHERS.iter().find(|(k, _)| *k == setting.key).unwrap_or_else(|| panic!("no value for {}", setting.key));
-        let changed = resolve(&[(key, value)]).unwrap();
+        let changed = resolve(&[&beside(key)[..], &[(key, value)]].concat()).unwrap();
         let line = |text: &str| text.lines().find(|l| l.starts_with(&format!("{key} = "))).map(str::to_owned).unwrap();
         assert_ne!(line(&plain), line(&changed.to_toml()), "{key}");
         assert_eq!(changed.origin(key), Some(&Origin::Flag), "{key}");
@@ -70,7 +97,7 @@ fn every_setting_changes_the_resolved_configuration() {
     let muon = resolve(&[("optimizer", "muon"), ("momentum", "0.5")]).unwrap();
     assert_eq!(muon.config.momentum, 0.5);
     assert!(setting("method").unwrap().check("mezo").unwrap_err().contains("available: backprop"));
-    assert!(setting("device").unwrap().check("ane").unwrap_err().contains("available: cpu"));
+    assert!(setting("device").unwrap().check("gpu").unwrap_err().contains("available: cpu, ane, ane-sim"));
 }
 
 #[test]
