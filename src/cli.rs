@@ -8,7 +8,6 @@ mod numbers;
 mod settings;
 mod verbs;
 
-use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 
 pub use assumed::AssumedArgs;
@@ -98,27 +97,12 @@ pub enum Verb {
     Completions(CompletionsArgs),
 }
 
-/// Flags of this product that this version does not have, and what there is instead.
-const LATER: [(&str, &str); 1] = [("--mezo", "this version has `--method backprop` only")];
-
 /// The command line of this process.
 ///
 /// # Errors
-/// What clap says, with more help where it can be given; `--help` and `--version` come as errors too.
+/// What clap says; `--help` and `--version` come as errors too.
 pub fn parse(args: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Cli, clap::Error> {
-    Cli::try_parse_from(args).map_err(with_hint)
-}
-
-fn with_hint(mut error: clap::Error) -> clap::Error {
-    let typed = match (error.kind(), error.get(ContextKind::InvalidArg)) {
-        (ErrorKind::UnknownArgument, Some(ContextValue::String(typed))) => typed.clone(),
-        _ => return error,
-    };
-    if let Some((_, instead)) = LATER.iter().find(|(flag, _)| typed.starts_with(flag)) {
-        error.remove(ContextKind::SuggestedArg);
-        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![(*instead).to_owned().into()]));
-    }
-    error
+    Cli::try_parse_from(args)
 }
 
 /// The definition of the command line, for completions.

@@ -22,7 +22,7 @@ pub use resolve::{Resolved, Sources};
 pub use settings::{SETTINGS, Setting, setting};
 pub use values::{
     AneKernels, AneNumerics, AneWeights, DataOrder, Device, Every, IsaChoice, LoraForm, Method, OptimizerKind, Packing, Pipeline,
-    Schedule, TokenWidth, Warmup, duration, integer, real, size,
+    Schedule, TokenWidth, Warmup, ZoDistribution, duration, integer, real, size,
 };
 
 /// Vocabulary of a tokenizer that is trained on the data when `--vocab-size` is not given.
@@ -82,6 +82,24 @@ pub struct TrainConfig {
     pub momentum: f32,
     /// Gradient estimator.
     pub method: Method,
+    /// How far beside the weights zeroth-order methods look.
+    pub mezo_eps: f32,
+    /// Directions that they look along in a step.
+    pub zo_directions: usize,
+    /// Elements of the directions.
+    pub zo_distribution: ZoDistribution,
+    /// Share of the weights that Sparse-MeZO leaves alone.
+    pub zo_sparsity: f64,
+    /// Weight of a step in HiZOO's mean of the Hessian.
+    pub zo_hessian: f64,
+    /// Rank of LOZO's directions.
+    pub zo_rank: usize,
+    /// Steps that one factor of them stays for.
+    pub zo_interval: u64,
+    /// Half the opening of ConMeZO's cone, in radians.
+    pub zo_angle: f64,
+    /// Decay of the mean that it lies around.
+    pub zo_momentum: f32,
     /// Train an adapter instead of the weights.
     pub lora: bool,
     /// Its rank.
@@ -175,6 +193,15 @@ impl Default for TrainConfig {
             clip_norm: 1.0,
             momentum: 0.0,
             method: Method::Backprop,
+            mezo_eps: 1e-3,
+            zo_directions: 1,
+            zo_distribution: ZoDistribution::Rademacher,
+            zo_sparsity: 0.75,
+            zo_hessian: 1e-6,
+            zo_rank: 2,
+            zo_interval: 50,
+            zo_angle: 1.35,
+            zo_momentum: 0.99,
             lora: false,
             lora_rank: 8,
             lora_alpha: 16.0,

@@ -9,6 +9,6 @@ mod silence;
 
 pub use checkpoint::{Files, SavedState, read_state};
 pub use folder::RunFolder;
-pub use host::{RunHost, Shown};
+pub use host::{RunHost, Shown, TRAJECTORY};
 pub use report::{Predicted, efficiency, summary};
 pub use restart::restart;

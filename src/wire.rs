@@ -15,7 +15,7 @@ use train::optimizer::{AdamWConfig, Optimizer, OptimizerConfig};
 use train::schedule::{self, Schedule};
 use train::trainer::Parts;
 
-use crate::config::{self, DataOrder, IsaChoice, ModelChoice, OptimizerKind, Packing, Resolved, TrainConfig, Warmup};
+use crate::config::{self, DataOrder, IsaChoice, Method, ModelChoice, OptimizerKind, Packing, Resolved, TrainConfig, Warmup};
 use crate::corpus::{self, Tok};
 use crate::exit;
 use crate::model_file::{self, own_tokenizer};
@@ -23,6 +23,7 @@ use crate::out::Out;
 use crate::tokenizer_file;
 
 mod adapter;
+mod estimator;
 mod memory;
 mod place;
 
@@ -259,7 +260,11 @@ pub fn loader(config: &TrainConfig, data: &Arc<Dataset>) -> anyhow::Result<Loade
 
 /// Shape and options of the engine of a run.
 pub fn engine_shape(config: &TrainConfig) -> (Shape, Options) {
-    (Shape { rows: config.batch_size, seq: config.seq_len }, Options { gradient: true, recompute: config.recompute })
+    let options = match config.method {
+        Method::Backprop => Options { gradient: true, recompute: config.recompute },
+        _ => Options::INFERENCE,
+    };
+    (Shape { rows: config.batch_size, seq: config.seq_len }, options)
 }
 
 /// Update rule of a run.
@@ -366,6 +371,7 @@ pub fn parts<'a>(config: &TrainConfig, wired: &Wired, cpu: &'a Cpu, out: Out) ->
         cpu,
         engine: place::engine(config, wired, cpu)?,
         loader,
+        estimator: estimator::of(config, &layout, cpu),
         optimizer: optimizer_of(config, wired, &layout, out)?,
         schedule: schedule(config),
         limits: Limits { steps: config.steps, tokens: config.tokens, time: config.max_time },

@@ -91,8 +91,8 @@ fn numbers_are_checked_before_any_work() {
 }
 
 #[test]
-fn what_this_version_lacks_is_said_with_what_there_is() {
-    fails(&["train", "--method", "mezo"], 2, &["possible values: backprop"]);
+fn a_method_that_there_is_not_is_answered_with_those_that_there_are() {
+    fails(&["train", "--method", "mezzo"], 2, &["possible values: backprop, mezo"]);
     fails(&["train", "--device", "gpu"], 2, &["possible values: cpu, ane, ane-sim"]);
 }
 

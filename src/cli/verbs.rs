@@ -169,6 +169,9 @@ pub struct ConvertArgs {
     pub input: PathBuf,
     /// Folder (hf) or file to write
     pub output: PathBuf,
+    /// Make the steps of a zeroth-order run once more from its trajectory, instead of reading a checkpoint
+    #[arg(long)]
+    pub replay: bool,
     /// Format to write [default: gguf for a name that ends so, else hf]
     #[arg(long, value_name = "FORMAT")]
     pub to: Option<ConvertTo>,

@@ -5,6 +5,7 @@ mod export;
 mod facts;
 mod peft;
 mod place;
+mod replay;
 mod swap;
 mod tokenizer;
 mod verify;
@@ -31,6 +32,9 @@ pub fn run(args: &ConvertArgs, out: Out) -> anyhow::Result<()> {
     let began = Instant::now();
     if args.to == Some(ConvertTo::Peft) && formats::adapter::is_one(&args.input) {
         return peft::run(args, out);
+    }
+    if args.replay {
+        return replay::run(args, out);
     }
     let target = target(args)?;
     let (input, adapter) = adapter::resolve(&args.input, args.assumed.base.as_deref(), out)?;

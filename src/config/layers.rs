@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::{SETTINGS, Setting, TrainConfig, nearest};
+use super::{Method, OptimizerKind, SETTINGS, Schedule, Setting, TrainConfig, Warmup, nearest};
 use crate::exit::{self, Exit, usage};
 
 /// Who gave a value.
@@ -123,6 +123,32 @@ pub fn from_optimizer(kind: super::OptimizerKind) -> Vec<Given> {
         super::OptimizerKind::Muon => with(&TrainConfig { momentum: 0.95, ..TrainConfig::default() }, &["momentum"]),
         super::OptimizerKind::Sgd => with(&TrainConfig { learning_rate: 0.1, ..TrainConfig::default() }, &["learning-rate"]),
     }
+}
+
+/// What estimates from losses need: plain descent without clipping or decay at a constant rate, as in the paper of MeZO, and
+/// rates that are small where many weights are moved at once.
+pub fn from_method(config: &TrainConfig) -> Vec<Given> {
+    if config.method == Method::Backprop {
+        return Vec::new();
+    }
+    let zeroth = TrainConfig {
+        optimizer: OptimizerKind::Sgd,
+        // what FZOO divides by makes its steps as long as the rate says, over eps
+        learning_rate: match (config.method, config.lora) {
+            (Method::Fzoo, true) => 1e-6,
+            (Method::Fzoo, false) => 1e-8,
+            (_, true) => 1e-4,
+            (_, false) => 1e-6,
+        },
+        zo_directions: if config.method == Method::Fzoo { 8 } else { 1 },
+        schedule: Schedule::Constant,
+        warmup: Warmup::Steps(0),
+        weight_decay: 0.0,
+        clip_norm: 0.0,
+        ..TrainConfig::default()
+    };
+    let keys = ["optimizer", "learning-rate", "schedule", "warmup", "weight-decay", "clip-norm", "zo-directions"];
+    from_config(&zeroth, &keys, Origin::Default(config.method.name().to_owned()))
 }
 
 /// Built-in defaults for a model that already knows something.

@@ -115,6 +115,8 @@ impl Resolved {
     /// The layers below what was asked for: they depend on model and optimizer.
     fn add_model_layers(&self, first: &TrainConfig, stack: &mut Vec<Given>) -> anyhow::Result<()> {
         let model = if self.resume.is_some() { ModelChoice::Auto } else { ModelChoice::of_config(first)? };
+        // a method that is asked for counts for more than what another one trained the checkpoint with
+        stack.extend(layers::from_method(first));
         if let ModelChoice::Path(path) = &model {
             stack.extend(layers::from_checkpoint(path)?);
         }

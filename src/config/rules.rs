@@ -2,7 +2,8 @@
 
 use super::layers::plain;
 use super::{
-    AneWeights, DataOrder, Device, Every, LoraForm, OptimizerKind, Packing, Pipeline, Resolved, SETTINGS, Schedule, TrainConfig,
+    AneWeights, DataOrder, Device, Every, LoraForm, Method, OptimizerKind, Packing, Pipeline, Resolved, SETTINGS, Schedule,
+    TrainConfig, ZoDistribution,
 };
 use crate::exit::usage;
 
@@ -52,6 +53,49 @@ const RULES: &[Rule] = &[
     Rule {
         broken: |r| !r.config.lora && LORA.iter().any(|key| r.is_typed(key)),
         message: "--lora-... say how an adapter is trained: add --lora",
+    },
+    Rule {
+        broken: |r| r.config.method == Method::Backprop && ZEROTH_ORDER.iter().any(|key| r.is_typed(key)),
+        message: "--mezo-eps and --zo-... say how gradients are estimated from losses: add --method mezo or another of that kind",
+    },
+    Rule {
+        broken: |r| of_another(r, Method::SparseMezo, &["zo-sparsity"]),
+        message: "--zo-sparsity is of --method sparse-mezo: leave it out, or take that method",
+    },
+    Rule {
+        broken: |r| of_another(r, Method::Hizoo, &["zo-hessian"]),
+        message: "--zo-hessian is of --method hizoo: leave it out, or take that method",
+    },
+    Rule {
+        broken: |r| of_another(r, Method::Lozo, &["zo-rank", "zo-interval"]),
+        message: "--zo-rank and --zo-interval are of --method lozo: leave them out, or take that method",
+    },
+    Rule {
+        broken: |r| of_another(r, Method::Conmezo, &["zo-angle", "zo-momentum"]),
+        message: "--zo-angle and --zo-momentum are of --method conmezo: leave them out, or take that method",
+    },
+    Rule {
+        broken: |r| matches!(r.config.method, Method::Hizoo | Method::Conmezo) && r.config.zo_directions > 1,
+        message: "--method hizoo and conmezo look along one direction a step: leave --zo-directions out",
+    },
+    Rule {
+        broken: |r| r.config.method == Method::Fzoo && r.config.zo_directions < 2,
+        message: "--method fzoo divides by the deviation of its losses, which one direction does not have: --zo-directions 2 or more",
+    },
+    Rule {
+        broken: |r| {
+            let normal = matches!(r.config.method, Method::Hizoo | Method::Lozo);
+            normal && r.is_typed("zo-distribution") && r.config.zo_distribution != ZoDistribution::Gaussian
+        },
+        message: "--method hizoo and lozo are made of normals: --zo-distribution gaussian",
+    },
+    Rule {
+        broken: |r| r.config.method != Method::Backprop && r.config.device != Device::Cpu,
+        message: "losses beside the weights are measured on the processor: use --device cpu with --method mezo and its kind",
+    },
+    Rule {
+        broken: |r| r.config.method != Method::Backprop && r.is_typed("recompute") && r.config.recompute,
+        message: "--recompute saves memory of a backward pass, which methods like mezo do not make: leave it out",
     },
     Rule {
         broken: |r| r.config.lora && r.config.model_config.is_some(),
@@ -107,6 +151,24 @@ const RULES: &[Rule] = &[
     },
 ];
 
+/// Settings of zeroth-order methods.
+const ZEROTH_ORDER: [&str; 9] = [
+    "mezo-eps",
+    "zo-directions",
+    "zo-distribution",
+    "zo-sparsity",
+    "zo-hessian",
+    "zo-rank",
+    "zo-interval",
+    "zo-angle",
+    "zo-momentum",
+];
+
+/// Whether a setting of one method was typed beside another.
+fn of_another(r: &Resolved, method: Method, keys: &[&str]) -> bool {
+    r.config.method != Method::Backprop && r.config.method != method && keys.iter().any(|key| r.is_typed(key))
+}
+
 /// Settings of adapters.
 const LORA: [&str; 6] = ["lora-rank", "lora-alpha", "lora-targets", "lora-form", "lora-rslora", "lora-norms"];
 
@@ -133,6 +195,10 @@ const FIXED: &[&str] = &[
     "seq-len",
     "optimizer",
     "method",
+    "zo-distribution",
+    "zo-sparsity",
+    "zo-rank",
+    "zo-interval",
     "lora",
     "lora-rank",
     "lora-alpha",

@@ -84,6 +84,7 @@ const MODEL: &str = "Model and data";
 const BUDGET: &str = "Budget and shape of a step";
 const OPTIM: &str = "Optimization";
 const LORA: &str = "Adapters";
+const ZO: &str = "Zeroth-order methods";
 const WATCH: &str = "Evaluation and checkpoints";
 const MACHINE: &str = "Machine";
 
@@ -137,6 +138,15 @@ pub static SETTINGS: &[Setting] = &[
     row!(OPTIM, "momentum", momentum, "M", "Momentum of muon [default: 0.95] and sgd [default: 0]", v::below_one),
     row!(OPTIM, "clip-norm", clip_norm, "N", "Largest gradient norm; 0 does not clip [default: 1]", |t| v::single(t, 0.0, 1e30)),
     row!(OPTIM, "method", method, "NAME", "Gradient estimator [default: backprop]", v::Method::parse, v::Method::NAMES),
+    row!(ZO, "mezo-eps", mezo_eps, "E", "How far beside the weights losses are measured [default: 1e-3]", |t| v::positive(t, 1e3)),
+    row!(ZO, "zo-directions", zo_directions, "N", "Directions that a step looks along [default: 1]", |t| v::size(t, 1, 1024)),
+    row!(ZO, "zo-distribution", zo_distribution, "NAME", "Elements of a direction: normal, or -1 and 1 [default: rademacher]", v::ZoDistribution::parse, v::ZoDistribution::NAMES),
+    row!(ZO, "zo-sparsity", zo_sparsity, "F", "Share of each tensor, the largest weights, that sparse-mezo leaves alone [default: 0.75]", |t| v::real(t, 0.0, 0.999)),
+    row!(ZO, "zo-hessian", zo_hessian, "A", "Weight of a step in hizoo's mean of the Hessian [default: 1e-6]", |t| v::real(t, 0.0, 1.0)),
+    row!(ZO, "zo-rank", zo_rank, "N", "Rank of lozo's directions [default: 2]", |t| v::size(t, 1, 256)),
+    row!(ZO, "zo-interval", zo_interval, "N", "Steps that one factor of them stays for [default: 50]", |t| v::integer(t, 1, v::MAX_COUNT)),
+    row!(ZO, "zo-angle", zo_angle, "RAD", "Half the opening of conmezo's cone [default: 1.35]", |t| v::real(t, 0.0, std::f64::consts::FRAC_PI_2)),
+    row!(ZO, "zo-momentum", zo_momentum, "M", "Decay of the mean of estimates that it lies around [default: 0.99]", v::below_one),
     row!(LORA, "lora", lora, "", "Train a low-rank adapter; the weights of the model are frozen [default: off]", v::switch),
     row!(LORA, "lora-rank", lora_rank, "N", "Rank of the adapter [default: 8]", |t| v::size(t, 1, 4096)),
     row!(LORA, "lora-alpha", lora_alpha, "A", "The adapter is scaled by alpha / rank [default: 16]", |t| v::positive(t, 1e6)),

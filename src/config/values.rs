@@ -74,6 +74,27 @@ choice! {
     Method {
         /// Exact gradient by backpropagation.
         Backprop = "backprop",
+        /// Central difference along random directions.
+        Mezo = "mezo",
+        /// One-sided differences over the deviation of their losses.
+        Fzoo = "fzoo",
+        /// Central difference that leaves large weights alone.
+        SparseMezo = "sparse-mezo",
+        /// Central difference scaled by the diagonal of the Hessian.
+        Hizoo = "hizoo",
+        /// Central difference along directions of low rank.
+        Lozo = "lozo",
+        /// Central difference in a cone around the mean of estimates.
+        Conmezo = "conmezo",
+    }
+}
+choice! {
+    /// Elements of the random directions of zeroth-order methods.
+    ZoDistribution {
+        /// Standard normal.
+        Gaussian = "gaussian",
+        /// -1 or 1.
+        Rademacher = "rademacher",
     }
 }
 choice! {

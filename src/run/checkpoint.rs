@@ -23,6 +23,11 @@ use crate::wire::{Adapter, Wired};
 /// The adapter in `trainer/optimizer.safetensors`, as it lies in training.
 const ADAPTER: &str = "adapter";
 
+/// The name of an array of the estimator there.
+fn of_estimator(name: &str) -> String {
+    format!("estimator.{name}")
+}
+
 /// Version of `trainer/state.json`.
 const FORMAT: u32 = 1;
 
@@ -166,6 +171,9 @@ impl Files<'_> {
                 put(ADAPTER, snapshot.params);
             }
             snapshot.optimizer.visit_state(|name, values| put(name, values));
+            for (name, values) in &snapshot.estimator {
+                put(&of_estimator(name), values);
+            }
         })?;
         Ok(())
     }
@@ -194,6 +202,14 @@ impl Files<'_> {
             self.read_weights(dir, &arrays, into.params)?;
         }
         into.optimizer.load_state(state.progress.optimizer_t, |name, values| arrays.read_f32(name, values))?;
+        if let Some(estimator) = into.estimator {
+            let shapes: Vec<_> = estimator.state().iter().map(|(name, values)| (of_estimator(name), values.len())).collect();
+            let read = |(name, len): &(String, usize)| {
+                let mut values = vec![0.0; *len];
+                arrays.read_f32(name, &mut values).map(|_| values)
+            };
+            estimator.load(&shapes.iter().map(read).collect::<Result<Vec<_>, _>>()?);
+        }
         *into.progress = state.progress;
         Ok(())
     }

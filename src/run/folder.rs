@@ -14,13 +14,14 @@ use crate::exit::{self, Exit};
 use crate::wire::Wired;
 
 /// Everything that a run may put into its folder: what `--overwrite` may remove.
-const OURS: [&str; 14] = [
+const OURS: [&str; 15] = [
     RESOLVED_FILE,
     "config.resolved.toml.tmp",
     "environment.json",
     "data.manifest.json",
     "vocab.json",
     "events.jsonl",
+    "trajectory.bin",
     "efficiency.json",
     "tensorboard",
     "samples",

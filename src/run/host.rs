@@ -52,6 +52,9 @@ impl Signals {
     }
 }
 
+/// File of a run with the numbers that its steps were decided by.
+pub const TRAJECTORY: &str = "trajectory.bin";
+
 /// Limits that the progress bar shows.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Shown {
@@ -232,6 +235,11 @@ impl Host for RunHost<'_> {
 
     fn emit(&mut self, event: &Event) -> anyhow::Result<()> {
         self.events.append(event)?;
+        if let Event::Step(step) = event
+            && !step.decided.is_empty()
+        {
+            train::trajectory::write(&self.folder.path.join(TRAJECTORY), step.step, &step.decided)?;
+        }
         self.tensorboard.record(unix_seconds(), event)?;
         self.show(event);
         Ok(())
@@ -264,6 +272,9 @@ impl Host for RunHost<'_> {
                     values.fill(0.0);
                     anyhow::Ok(())
                 })?;
+                if let Some(estimator) = into.estimator {
+                    estimator.reset();
+                }
                 *into.progress = train::trainer::Progress::default();
                 Ok(())
             }

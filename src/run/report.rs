@@ -9,7 +9,7 @@ use model::{Layout, ModelSpec, flops_per_token};
 use serde_json::{Value, json};
 use train::trainer::Outcome;
 
-use crate::config::TrainConfig;
+use crate::config::{Method, TrainConfig};
 use crate::out;
 
 /// What was foreseen before the run.
@@ -33,8 +33,7 @@ pub fn efficiency(
     let t = &outcome.timings;
     let seconds = |d: Duration| d.as_secs_f64();
     let tokens = t.tokens as f64;
-    let train = (t.counted as usize * config.batch_size * config.accumulate * config.seq_len) as f64
-        * flops_per_token(spec, config.seq_len).train;
+    let train = (t.counted as usize * config.batch_size * config.accumulate * config.seq_len) as f64 * flops_of(spec, config);
     let sustained = train / seconds(t.steps).max(1e-9) / 1e9;
     let peak = ceilings::fma_gflops(cpu, PEAK_TIME);
     let total = seconds(t.refresh + t.gradient + t.optimizer + t.evaluation + t.saving + t.sampling).max(1e-9);
@@ -125,8 +124,28 @@ fn device_record(d: &DeviceReport, gradient: f64) -> Value {
     })
 }
 
+/// Floating-point operations of a step for each of its tokens.
+fn flops_of(spec: &ModelSpec, config: &TrainConfig) -> f64 {
+    let flops = flops_per_token(spec, config.seq_len);
+    match config.method {
+        Method::Backprop => flops.train,
+        // one pass more than there are directions, at the weights themselves
+        Method::Fzoo => flops.forward * (config.zo_directions + 1) as f64,
+        Method::Hizoo => flops.forward * 3.0,
+        _ => flops.forward * 2.0 * config.zo_directions as f64,
+    }
+}
+
 /// The object that `train --json` prints.
 pub fn summary(outcome: &Outcome, spec: &ModelSpec, config: &TrainConfig, run_dir: &str) -> Value {
+    let mut summary = common(outcome, spec, config, run_dir);
+    if let (Some(forward), Value::Object(fields)) = (outcome.forward, &mut summary) {
+        fields.insert("forward_ms".to_owned(), json!(1e3 * forward.as_secs_f64()));
+    }
+    summary
+}
+
+fn common(outcome: &Outcome, spec: &ModelSpec, config: &TrainConfig, run_dir: &str) -> Value {
     let t = &outcome.timings;
     let steps = t.steps.as_secs_f64();
     let tokens = t.tokens as f64;

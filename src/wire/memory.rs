@@ -3,8 +3,8 @@
 use kernels::Cpu;
 use model::{Layout, ModelSpec};
 
-use super::{adapter, engine_shape, optimizer, place};
-use crate::config::{LoraForm, OptimizerKind, TrainConfig};
+use super::{adapter, engine_shape, estimator, optimizer, place};
+use crate::config::{LoraForm, Method, OptimizerKind, TrainConfig};
 use crate::exit::Exit;
 use crate::out::Out;
 
@@ -13,11 +13,17 @@ pub fn planned_bytes(config: &TrainConfig, spec: &ModelSpec, cpu: &Cpu) -> u64 {
     let (shape, options) = engine_shape(config);
     let layout = Layout::of(spec);
     let sizes = engine::Sizes::of(spec, shape, options, cpu.pool().threads());
+    let zeroth = config.method != Method::Backprop;
     let floats = if config.lora {
         // the base and, where it is multiplied out, a copy; the adapter and its gradient
         let trained = Layout::of_adapter(spec, &adapter::adapter_spec(config));
         let copies = if config.lora_form == LoraForm::Merged { 2 } else { 1 };
-        copies * layout.len() + 2 * trained.len() + optimizer(config).bytes(&trained) / 4
+        // from losses: the adapter at two points instead of a gradient
+        let arrays = if zeroth { 3 + estimator::arrays(config) } else { 2 };
+        copies * layout.len() + arrays * trained.len() + optimizer(config).bytes(&trained) / 4
+    } else if zeroth {
+        let beside = optimizer(config).bytes(&layout) + engine::probing_bytes(&layout, spec.dim, &sizes);
+        (1 + estimator::arrays(config)) * layout.len() + beside / 4
     } else {
         2 * layout.len() + optimizer(config).bytes(&layout) / 4
     };

@@ -10,3 +10,4 @@ mod files;
 mod lora;
 mod record;
 mod robust;
+mod zeroth;

@@ -1,9 +1,10 @@
 //! [`Engine`]: what training asks of whatever computes losses and gradients.
 
+use kernels::Cpu;
 use model::Layout;
 
 use crate::blocks::OnCpu;
-use crate::{Batch, EngineError, LossSum, Walk};
+use crate::{Batch, EngineError, LossSum, Probe, Walk};
 
 /// Whether steps can be made with new weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +75,29 @@ pub trait Engine {
         stop: &mut dyn FnMut() -> bool,
     ) -> Result<Option<LossSum>, EngineError>;
 
+    /// Losses of a batch at the two points of `probe` beside `params`; none when `stop`, asked now and then, said
+    /// yes. Token losses are then those of one of the points. By default from a copy of `params`, which is what little is
+    /// trained, on the CPU.
+    ///
+    /// # Errors
+    /// When the batch does not fit the buffers or the vocabulary, or the engine was opened for gradients.
+    fn losses_along(
+        &mut self,
+        cpu: &Cpu,
+        params: &[f32],
+        batch: &Batch<'_>,
+        probe: &Probe<'_>,
+        stop: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<[LossSum; 2]>, EngineError> {
+        let (mut a, mut b) = (vec![0.0; params.len()], vec![0.0; params.len()]);
+        probe.form_all(cpu, 0, params, [&mut a, &mut b]);
+        let second = self.evaluate(&b, batch)?;
+        if stop() {
+            return Ok(None);
+        }
+        Ok(Some([self.evaluate(&a, batch)?, second]))
+    }
+
     /// Cross-entropy of each token of the last batch, 0 where there was no target.
     fn token_losses(&self) -> &[f32];
 
@@ -125,6 +149,17 @@ impl Engine for Walk<'_, OnCpu> {
         stop: &mut dyn FnMut() -> bool,
     ) -> Result<Option<LossSum>, EngineError> {
         Walk::loss_and_grad_unless(self, params, batch, grad, accumulate, stop)
+    }
+
+    fn losses_along(
+        &mut self,
+        _cpu: &Cpu,
+        params: &[f32],
+        batch: &Batch<'_>,
+        probe: &Probe<'_>,
+        stop: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<[LossSum; 2]>, EngineError> {
+        Walk::losses_along(self, params, batch, probe, stop)
     }
 
     fn token_losses(&self) -> &[f32] {

@@ -26,13 +26,25 @@ impl Buffers {
             if stop() {
                 return false;
             }
-            self.attention_forward(blocks, at, params, batch, l);
-            self.ffn_forward(blocks, at, params, n, l, true);
-            self.leave_block(at, params, n, l);
+            self.block_forward(blocks, at, params, batch, l);
         }
         let x = &self.residual[at.stream(at.spec.layers)][..n * d];
         blocks.final_norm(at, params, x, &mut self.scratch.norm[..n * d]);
         true
+    }
+
+    /// Block `l`, from one residual stream to the next.
+    pub fn block_forward<B: Blocks>(
+        &mut self,
+        blocks: &mut B,
+        at: &Context<'_>,
+        params: Params<'_>,
+        batch: &Batch<'_>,
+        l: usize,
+    ) {
+        self.attention_forward(blocks, at, params, batch, l);
+        self.ffn_forward(blocks, at, params, batch.len(), l, true);
+        self.leave_block(at, params, batch.len(), l);
     }
 
     /// `middle = x + a attention(norm(x))`, and the norm before the feed-forward part.

@@ -7,8 +7,9 @@ use model::{AdapterSpec, Layout, ModelSpec};
 use crate::adapted::AdapterPlan;
 use crate::blocks::{Blocks, Context, NormAt, OnCpu, Projection};
 use crate::params::Params;
+use crate::probe::Probing;
 use crate::weights::{Ranges, rope_table};
-use crate::{Batch, LossSum, Sizes};
+use crate::{Batch, EngineError, LossSum, Sizes};
 
 /// Largest batch that an engine takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,43 +34,6 @@ impl Options {
     pub const INFERENCE: Options = Options { gradient: false, recompute: false };
     /// Training, with every activation kept.
     pub const TRAINING: Options = Options { gradient: true, recompute: false };
-}
-
-/// Why a batch cannot be run.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum EngineError {
-    /// The batch does not fit the buffers.
-    #[error("a batch of {rows} x {seq} tokens does not fit an engine opened for {max_rows} x {max_seq}")]
-    Shape {
-        /// Windows of the batch.
-        rows: usize,
-        /// Tokens a window.
-        seq: usize,
-        /// Windows the engine was opened for.
-        max_rows: usize,
-        /// Tokens a window the engine was opened for.
-        max_seq: usize,
-    },
-    /// A token id has no row in the embedding.
-    #[error("token id {id} at position {at} is not below the vocabulary of {vocab}")]
-    Token {
-        /// The id.
-        id: u32,
-        /// Its place in the batch.
-        at: usize,
-        /// Rows of the embedding.
-        vocab: usize,
-    },
-    /// An array has the wrong length.
-    #[error("{what} has {found} elements, expected {expected}")]
-    Length {
-        /// Which array.
-        what: &'static str,
-        /// Its length.
-        found: usize,
-        /// The length it must have.
-        expected: usize,
-    },
 }
 
 /// Activations of one block. Legend: n tokens.
@@ -160,6 +124,16 @@ pub(crate) struct Buffers {
     pub scratch: Scratch,
 }
 
+impl Buffers {
+    pub fn new(sizes: &Sizes) -> Buffers {
+        Buffers {
+            residual: (0..sizes.residuals()).map(|_| vec![0.0; sizes.residual]).collect(),
+            kept: (0..sizes.kept).map(|_| Kept::new(sizes)).collect(),
+            scratch: Scratch::new(sizes),
+        }
+    }
+}
+
 impl Context<'_> {
     /// Index of the residual stream that block `l` reads.
     pub(crate) fn stream(&self, l: usize) -> usize {
@@ -176,6 +150,8 @@ impl Context<'_> {
 pub struct Walk<'a, B> {
     pub(crate) at: Context<'a>,
     pub(crate) buffers: Buffers,
+    /// Made when it is first needed.
+    pub(crate) probing: Option<Box<Probing>>,
     blocks: B,
 }
 
@@ -195,14 +171,10 @@ impl<'a, B: Blocks> Walk<'a, B> {
         let layout = Layout::of(spec);
         let sizes = Sizes::of(spec, shape, options, cpu.pool().threads());
         cpu.reserve_scratch(kernels::attention::attention_scratch(shape.seq, spec.head_dim, 1));
-        let buffers = Buffers {
-            residual: (0..sizes.residuals()).map(|_| vec![0.0; sizes.residual]).collect(),
-            kept: (0..sizes.kept).map(|_| Kept::new(&sizes)).collect(),
-            scratch: Scratch::new(&sizes),
-        };
+        let buffers = Buffers::new(&sizes);
         let (ranges, rope) = (Ranges::of(spec, &layout), rope_table(spec, shape.seq));
         let at = Context { cpu, spec: spec.clone(), layout, shape, options, sizes, adapter: None, ranges, rope };
-        Walk { at, buffers, blocks }
+        Walk { at, buffers, blocks, probing: None }
     }
 
     /// The same walk with low-rank adapters: the weights of the model are frozen, gradients are those of the adapters.
@@ -375,7 +347,7 @@ impl Context<'_> {
         self.adapter.as_ref().map_or(&self.layout, |a| a.layout())
     }
 
-    fn check(&self, params: Params<'_>, batch: &Batch<'_>) -> Result<(), EngineError> {
+    pub(crate) fn check(&self, params: Params<'_>, batch: &Batch<'_>) -> Result<(), EngineError> {
         let length =
             |what, found, expected| if found == expected { Ok(()) } else { Err(EngineError::Length { what, found, expected }) };
         length("parameters", params.base.len(), self.layout.len())?;

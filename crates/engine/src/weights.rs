@@ -39,6 +39,24 @@ impl BlockRanges {
             down: layout.part(l, Part::Down),
         }
     }
+
+    /// The same places in an array that begins `by` elements later.
+    pub fn shifted(&self, by: usize) -> BlockRanges {
+        // a weight that the model does not have lies nowhere
+        let at = |r: &Range<usize>| if r.is_empty() { 0..0 } else { r.start - by..r.end - by };
+        BlockRanges {
+            attn_norm: at(&self.attn_norm),
+            qkv: at(&self.qkv),
+            qkv_bias: at(&self.qkv_bias),
+            q_norm: at(&self.q_norm),
+            k_norm: at(&self.k_norm),
+            o: at(&self.o),
+            o_bias: at(&self.o_bias),
+            ffn_norm: at(&self.ffn_norm),
+            gate_up: at(&self.gate_up),
+            down: at(&self.down),
+        }
+    }
 }
 
 /// Every range that the walk needs.

@@ -91,3 +91,69 @@ multiversion! {
         }
     }
 }
+
+/// What is known of a row's loss while its logits come a piece at a time.
+#[derive(Clone, Copy, Debug)]
+pub struct Running {
+    max: f32,
+    sum: f64,
+    target: f32,
+}
+
+impl Running {
+    /// Before the first piece.
+    pub const START: Running = Running { max: f32::NEG_INFINITY, sum: 0.0, target: 0.0 };
+
+    /// The loss after the last piece.
+    pub fn loss(&self) -> f32 {
+        (self.sum.ln() + f64::from(self.max) - f64::from(self.target)) as f32
+    }
+}
+
+/// Takes logits `first .. first + width` of every row, `logits[n, width]`, into `rows[n]`. The logits are used up.
+pub fn cross_entropy_piece(cpu: &Cpu, rows: &mut [Running], logits: &mut [f32], targets: &[u32], first: usize, width: usize) {
+    cpu.pool().chunks_mut2((rows, 1), (logits, width), |i, row, logits| {
+        let (row, target) = (&mut row[0], targets[i]);
+        if target == IGNORE {
+            return;
+        }
+        if let Some(logit) = (target as usize).checked_sub(first).and_then(|at| logits.get(at)) {
+            row.target = *logit;
+        }
+        let (max, sum) = exp_row(cpu.isa(), logits);
+        let scale = |m: f32, to: f32| f64::from(m - to).exp();
+        // NaN wins: a broken row cannot pass for a good one
+        let both = if row.max > max || row.max.is_nan() { row.max } else { max };
+        row.sum = if row.sum == 0.0 { sum } else { row.sum * scale(row.max, both) + sum * scale(max, both) };
+        row.max = both;
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_make_the_whole() {
+        let (cpu, v) = (Cpu::new(2), 777);
+        let logits: Vec<f32> = (0..3 * v).map(|i| ((i * 7919) % 1013) as f32 / 40.0 - 12.0).collect();
+        let targets = [5, IGNORE, 776];
+        let mut whole = [0.0; 3];
+        cross_entropy(&cpu, &mut whole, &mut logits.clone(), &targets, v);
+        for width in [1, 100, 776, 777] {
+            let mut rows = [Running::START; 3];
+            for first in (0..v).step_by(width) {
+                let end = v.min(first + width);
+                let mut piece: Vec<f32> = logits.chunks(v).flat_map(|row| row[first..end].to_vec()).collect();
+                cross_entropy_piece(&cpu, &mut rows, &mut piece, &targets, first, end - first);
+            }
+            for i in [0, 2] {
+                assert!((rows[i].loss() - whole[i]).abs() < 1e-5, "{width}: {} {}", rows[i].loss(), whole[i]);
+            }
+        }
+        let mut rows = [Running::START; 1];
+        cross_entropy_piece(&cpu, &mut rows, &mut [f32::NAN, 1.0], &[1], 0, 2);
+        cross_entropy_piece(&cpu, &mut rows, &mut [3.0, 1.0], &[1], 2, 2);
+        assert!(rows[0].loss().is_nan());
+    }
+}

@@ -7,6 +7,7 @@
 pub mod attention;
 pub mod ceilings;
 pub mod cross_entropy;
+pub mod direction;
 pub mod embedding;
 pub mod gemm;
 pub mod head_norm;

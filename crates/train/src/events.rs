@@ -85,6 +85,12 @@ pub struct Step {
     /// Standard error of `loss`, windows as clusters.
     #[serde(default, with = "crate::number")]
     pub loss_se: f64,
+    /// Slope of the loss along the directions of the step, where gradients are estimated from losses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub projected_gradient: Option<f64>,
+    /// Learning rate, factor of the clip and coefficients: the step for [`crate::trajectory`], not part of the line.
+    #[serde(skip)]
+    pub decided: Vec<f32>,
 }
 
 /// An evaluation.

@@ -1,11 +1,11 @@
 //! A gradient is a buffer or a recipe. What meets every optimizer is this one enum, with one scale factor that carries
 //! both `1 / tokens` and the clip: scaling touches no buffer.
 
+use engine::{DIRECTION_TILE, Direction};
 use kernels::gemm::Cpu;
-use kernels::noise::Philox;
 
 /// Direction of the step, before the optimizer. What is applied is `scale` times what is stored.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub enum Gradient<'a> {
     /// One number a parameter `[n]`.
     Dense {
@@ -14,52 +14,81 @@ pub enum Gradient<'a> {
         /// Factor on it.
         scale: f32,
     },
-    /// `sum_k coefficient_k * z(seed_k)`, with `z` standard normal noise: what zeroth-order methods estimate.
-    Seeded {
-        /// Seeds and their coefficients.
-        terms: &'a [(u64, f32)],
+    /// `sum_k coefficient_k z_k`, with directions that are made again wherever they are needed: what zeroth-order methods
+    /// estimate.
+    Along {
+        /// Directions and their coefficients.
+        terms: &'a [Term<'a>],
         /// Factor on all of them.
         scale: f32,
     },
 }
 
-/// Stream of [`Gradient::Seeded`] directions: whoever perturbs weights along a seed must draw from the same one.
-pub const DIRECTION: u64 = 0x4449_5245_4354_494f;
-
-/// Elements that [`Gradient::tiles`] hands out at a time.
-pub(crate) const TILE: usize = 2048;
+/// A direction with its coefficient.
+#[derive(Clone, Copy)]
+pub struct Term<'a> {
+    /// The direction; its elements may depend on the weights, which are those before the step.
+    pub direction: &'a dyn Direction,
+    /// Factor on it.
+    pub coefficient: f32,
+}
 
 impl Gradient<'_> {
     /// Factor on what is stored.
     pub fn scale(&self) -> f32 {
         match self {
-            Gradient::Dense { scale, .. } | Gradient::Seeded { scale, .. } => *scale,
+            Gradient::Dense { scale, .. } | Gradient::Along { scale, .. } => *scale,
         }
     }
 
-    /// Calls `f(offset, values)` for consecutive pieces of the unscaled elements `start .. start + len`, offsets from
-    /// `start`. Noise is made on the spot, a tile at a time, on the stack.
-    pub(crate) fn tiles(&self, start: usize, len: usize, mut f: impl FnMut(usize, &[f32])) {
+    /// Calls `f(offset, values)` for consecutive pieces of the unscaled elements `start ..` of a gradient at `weights`, which
+    /// are those from `start` on; offsets count from there. Directions are made on the spot, a tile at a time, on the stack.
+    pub(crate) fn tiles(&self, start: usize, weights: &[f32], mut f: impl FnMut(usize, &[f32])) {
         match self {
-            Gradient::Dense { values, .. } => f(0, &values[start..start + len]),
-            Gradient::Seeded { terms, .. } => {
-                let (mut sum, mut noise) = ([0.0; TILE], [0.0; TILE]);
-                for at in (0..len).step_by(TILE) {
-                    let part = TILE.min(len - at);
-                    seeded(terms, start + at, &mut sum[..part], &mut noise[..part]);
-                    f(at, &sum[..part]);
+            Gradient::Dense { values, .. } => f(0, &values[start..start + weights.len()]),
+            Gradient::Along { terms, .. } => {
+                let (mut sum, mut z) = ([0.0; DIRECTION_TILE], [0.0; DIRECTION_TILE]);
+                for (at, len) in tiles(start, weights.len()) {
+                    combine(terms, start + at, &weights[at..at + len], &mut sum[..len], &mut z[..len]);
+                    f(at, &sum[..len]);
+                }
+            }
+        }
+    }
+
+    /// As [`Gradient::tiles`] for an update in place: `f(offset, weights, values)`. The elements of a tile are made before its
+    /// weights change.
+    pub(crate) fn update(&self, start: usize, weights: &mut [f32], mut f: impl FnMut(usize, &mut [f32], &[f32])) {
+        match self {
+            Gradient::Dense { values, .. } => f(0, weights, &values[start..start + weights.len()]),
+            Gradient::Along { terms, .. } => {
+                let (mut sum, mut z) = ([0.0; DIRECTION_TILE], [0.0; DIRECTION_TILE]);
+                for (at, len) in tiles(start, weights.len()) {
+                    let weights = &mut weights[at..at + len];
+                    combine(terms, start + at, weights, &mut sum[..len], &mut z[..len]);
+                    f(at, weights, &sum[..len]);
                 }
             }
         }
     }
 }
 
-fn seeded(terms: &[(u64, f32)], start: usize, sum: &mut [f32], noise: &mut [f32]) {
+/// Offset and length of pieces of `len` elements from `start`, cut where blocks of noise begin.
+fn tiles(start: usize, len: usize) -> impl Iterator<Item = (usize, usize)> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let part = (DIRECTION_TILE - (start + at) % DIRECTION_TILE).min(len - at);
+        at += part;
+        (part > 0).then_some((at - part, part))
+    })
+}
+
+fn combine(terms: &[Term<'_>], start: usize, weights: &[f32], sum: &mut [f32], z: &mut [f32]) {
     sum.fill(0.0);
-    for &(seed, coefficient) in terms {
-        Philox::new(seed, DIRECTION).fill_normal(noise, start as u64);
-        for (s, z) in sum.iter_mut().zip(noise.iter()) {
-            *s += coefficient * z;
+    for term in terms {
+        term.direction.fill(start, weights, z);
+        for (s, z) in sum.iter_mut().zip(z.iter()) {
+            *s += term.coefficient * z;
         }
     }
 }
@@ -101,6 +130,8 @@ pub fn clip_factor(norm: f64, clip: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kernels::Isa;
+    use kernels::direction::{Distribution, Noise};
 
     fn ramp(n: usize) -> Vec<f32> {
         (0..n).map(|i| ((i * 7919) % 1013) as f32 / 500.0 - 1.0).collect()
@@ -142,11 +173,16 @@ mod tests {
     }
 
     #[test]
-    fn seeded_noise_does_not_depend_on_where_a_read_begins() {
-        let gradient = Gradient::Seeded { terms: &[(1, 0.5), (9, -2.0)], scale: 1.0 };
+    fn a_recipe_does_not_depend_on_where_a_read_begins() {
+        let noise = |seed| Noise { seed, distribution: Distribution::Gaussian, isa: Isa::best() };
+        let (a, b) = (noise(1), noise(9));
+        let terms = [Term { direction: &a, coefficient: 0.5 }, Term { direction: &b, coefficient: -2.0 }];
+        let gradient = Gradient::Along { terms: &terms, scale: 1.0 };
         let read = |start: usize, len: usize| {
-            let mut out = vec![0.0; len];
-            gradient.tiles(start, len, |at, g| out[at..at + g.len()].copy_from_slice(g));
+            let (mut out, mut weights) = (vec![0.0; len], vec![0.0; len]);
+            gradient.tiles(start, &weights, |at, g| out[at..at + g.len()].copy_from_slice(g));
+            gradient.update(start, &mut weights, |_, w, g| w.copy_from_slice(g));
+            assert_eq!(out, weights);
             out
         };
         let whole = read(0, 10_000);

@@ -5,6 +5,7 @@
 pub mod budget;
 pub mod checkpoint;
 mod error;
+pub mod estimator;
 pub mod events;
 pub mod every;
 pub mod gradient;
@@ -16,7 +17,9 @@ pub mod optimizer;
 pub mod schedule;
 pub mod tensorboard;
 pub mod trainer;
+pub mod trajectory;
 
 pub use error::TrainError;
+pub use estimator::Estimator;
 pub use gradient::Gradient;
 pub use trainer::Trainer;

@@ -7,6 +7,7 @@
 
 mod housekeeping;
 mod parts;
+mod probing;
 
 pub use parts::{End, Evaluation, Host, Interrupt, Outcome, Parts, Progress, Restore, Snapshot, Timings};
 
@@ -18,6 +19,7 @@ use kernels::Cpu;
 
 use crate::TrainError;
 use crate::budget::Budget;
+use crate::estimator::Estimator;
 use crate::events::{self, Event};
 use crate::every::Trigger;
 use crate::gradient::{Gradient, clip_factor, global_norm};
@@ -40,7 +42,9 @@ pub struct Trainer<'a> {
     batch: data::Batch,
     val_batch: data::Batch,
     params: Vec<f32>,
-    grad: Vec<f32>,
+    source: Source<'a>,
+    /// One forward pass of a step's batch, as it was timed now and then.
+    forward: Vec<Duration>,
     progress: Progress,
     val_bytes: Option<u64>,
     last_eval: Option<Evaluation>,
@@ -56,11 +60,20 @@ pub struct Trainer<'a> {
     session_start: Duration,
 }
 
+/// Where gradients come from.
+enum Source<'a> {
+    /// A backward pass, into this buffer.
+    Backward(Vec<f32>),
+    /// Losses beside the weights.
+    Losses(Box<dyn Estimator + 'a>),
+}
+
 /// What one pass over a step's batches found.
 struct Estimated {
     loss: LossSum,
     stats: LossStats,
     norm: f64,
+    projected: Option<f64>,
     cursor: u64,
     began: Duration,
 }
@@ -94,6 +107,7 @@ impl Trainer<'_> {
             let lr = self.schedule.lr(&point);
             self.update(host, &step, lr);
             self.record(host, &step, lr)?;
+            self.time_forward(host)?;
             if let Some(end) = self.after_step(host)? {
                 break end;
             }
@@ -113,6 +127,7 @@ impl Trainer<'_> {
     /// Loss and gradient of the next step's batches; the gradient is that of the loss *sum*, in `self.grad`. None when the
     /// host wanted to stop: the step is then still to be made.
     fn estimate<H: Host>(&mut self, host: &mut H) -> Result<Option<Estimated>, H::Error> {
+        let Source::Backward(grad) = &mut self.source else { return self.probe_step(host) };
         let (began, cursor) = (host.now(), self.loader.cursor());
         let (mut loss, mut stats) = (LossSum::default(), LossStats::new());
         for part in 0..self.accumulate {
@@ -120,7 +135,7 @@ impl Trainer<'_> {
             self.loader.fill(&mut self.batch);
             self.timings.data += host.now() - at;
             let (batch, stop) = (view(&self.batch), &mut || host.stopping());
-            let found = self.engine.loss_and_grad_unless(&self.params, &batch, &mut self.grad, part > 0, stop);
+            let found = self.engine.loss_and_grad_unless(&self.params, &batch, grad, part > 0, stop);
             let Some(found) = found.map_err(TrainError::from)? else {
                 self.loader.seek(cursor);
                 return Ok(None);
@@ -128,17 +143,27 @@ impl Trainer<'_> {
             loss += found;
             add_windows(&mut stats, self.engine.token_losses(), &batch);
         }
-        let norm = global_norm(self.cpu, &self.grad) / loss.tokens.max(1) as f64;
+        let norm = global_norm(self.cpu, grad) / loss.tokens.max(1) as f64;
         self.timings.gradient += host.now() - began;
-        Ok(Some(Estimated { loss, stats, norm, cursor, began }))
+        Ok(Some(Estimated { loss, stats, norm, projected: None, cursor, began }))
     }
 
     /// One optimizer step with the clipped mean gradient.
     fn update<H: Host>(&mut self, host: &mut H, step: &Estimated, lr: f32) {
         let at = host.now();
-        let scale = clip_factor(step.norm, self.clip) / step.loss.tokens.max(1) as f64;
-        let gradient = Gradient::Dense { values: &self.grad, scale: scale as f32 };
+        let clip = clip_factor(step.norm, self.clip);
+        let terms;
+        let gradient = match &self.source {
+            Source::Backward(values) => Gradient::Dense { values, scale: (clip / step.loss.tokens.max(1) as f64) as f32 },
+            Source::Losses(estimator) => {
+                terms = estimator.terms();
+                Gradient::Along { terms: &terms, scale: clip as f32 }
+            }
+        };
         self.optimizer.step(self.cpu, &mut self.params, &gradient, lr);
+        if let Source::Losses(estimator) = &mut self.source {
+            estimator.finish(self.cpu);
+        }
         self.timings.optimizer += host.now() - at;
     }
 
@@ -160,6 +185,8 @@ impl Trainer<'_> {
             loss_se: step.stats.mean().se,
             lr,
             grad_norm: step.norm,
+            projected_gradient: step.projected,
+            decided: self.decided(step, lr),
             tokens_per_second: step.loss.tokens as f64 / took.as_secs_f64(),
             rss_bytes,
         }))

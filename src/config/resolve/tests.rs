@@ -68,8 +68,8 @@ const OTHERS: &[(&str, &str)] = &[
     ("seed", "43"),
 ];
 
-/// Settings whose only value so far is the default one, or which are tried below.
-const ELSEWHERE: &[&str] = &["method", "momentum"];
+/// Beginnings of settings that are tried below.
+const ELSEWHERE: &[&str] = &["method", "momentum", "mezo-", "zo-"];
 
 /// What a setting needs beside it to have a meaning.
 fn beside(key: &str) -> Vec<(&'static str, &'static str)> {
@@ -83,10 +83,23 @@ fn beside(key: &str) -> Vec<(&'static str, &'static str)> {
     }
 }
 
+/// Settings of zeroth-order methods, each with its method.
+const ZEROTH: &[(&str, &str, &str)] = &[
+    ("mezo", "mezo-eps", "0.5"),
+    ("mezo", "zo-directions", "3"),
+    ("mezo", "zo-distribution", "gaussian"),
+    ("sparse-mezo", "zo-sparsity", "0.5"),
+    ("hizoo", "zo-hessian", "0.5"),
+    ("lozo", "zo-rank", "5"),
+    ("lozo", "zo-interval", "7"),
+    ("conmezo", "zo-angle", "0.5"),
+    ("conmezo", "zo-momentum", "0.5"),
+];
+
 #[test]
 fn every_setting_changes_the_resolved_configuration() {
     let plain = resolve(&[]).unwrap().to_toml();
-    for setting in SETTINGS.iter().filter(|s| !ELSEWHERE.contains(&s.key)) {
+    for setting in SETTINGS.iter().filter(|s| !ELSEWHERE.iter().any(|e| s.key.starts_with(e))) {
         let (key, value) =
             OTHERS.iter().find(|(k, _)| *k == setting.key).unwrap_or_else(|| panic!("no value for {}", setting.key));
         let changed = resolve(&[&beside(key)[..], &[(key, value)]].concat()).unwrap();
@@ -96,7 +109,18 @@ fn every_setting_changes_the_resolved_configuration() {
     }
     let muon = resolve(&[("optimizer", "muon"), ("momentum", "0.5")]).unwrap();
     assert_eq!(muon.config.momentum, 0.5);
-    assert!(setting("method").unwrap().check("mezo").unwrap_err().contains("available: backprop"));
+    for (method, key, value) in ZEROTH {
+        let changed = resolve(&[("method", method), (key, value)]).unwrap();
+        assert_eq!((changed.origin(key), changed.origin("method")), (Some(&Origin::Flag), Some(&Origin::Flag)), "{key}");
+        assert!(changed.to_toml().contains(&format!("method = \"{method}\"")), "{key}");
+        assert!(resolve(&[(key, value)]).is_err(), "--{key} without a method that has it");
+        let other = if *method == "lozo" { "hizoo" } else { "lozo" };
+        let of_all = key.starts_with("mezo") || matches!(*key, "zo-directions" | "zo-distribution");
+        assert!(of_all || resolve(&[("method", other), (key, value)]).is_err(), "--{key} with {other}");
+    }
+    let zeroth: Vec<&str> = SETTINGS.iter().map(|s| s.key).filter(|k| k.starts_with("zo-") || k.starts_with("mezo-")).collect();
+    assert!(zeroth.iter().all(|key| ZEROTH.iter().any(|(_, k, _)| k == key)), "{zeroth:?}");
+    assert!(setting("method").unwrap().check("mezzo").unwrap_err().contains("available: backprop, mezo"));
     assert!(setting("device").unwrap().check("gpu").unwrap_err().contains("available: cpu, ane, ane-sim"));
 }
 

@@ -16,6 +16,8 @@ fn step(n: u64) -> Event {
         tokens_per_second: 12_800.0,
         rss_bytes: 1 << 30,
         loss_se: 0.25,
+        projected_gradient: None,
+        decided: Vec::new(),
     })
 }
 

@@ -45,9 +45,9 @@ impl AdamW {
         let (plain, decayed) = (with(false), with(true));
         self.plan.each(cpu, params, [&mut self.m, &mut self.v], |piece, w, m, v| {
             let c = if piece.decays { decayed } else { plain };
-            gradient.tiles(piece.start, w.len(), |at, g| {
+            gradient.update(piece.start, w, |at, w, g| {
                 let part = at..at + g.len();
-                update(&mut w[part.clone()], &mut m[part.clone()], &mut v[part], g, c);
+                update(w, &mut m[part.clone()], &mut v[part], g, c);
             });
         });
     }

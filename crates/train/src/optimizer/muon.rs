@@ -97,8 +97,10 @@ impl Muon {
             let momentum = &mut self.buffer[matrix.state..matrix.state + n];
             let direction = &mut self.scratch.x[..n];
             let (mu, nesterov, scale) = (self.momentum, self.nesterov, gradient.scale());
+            let weights = &params[matrix.start..matrix.start + n];
             cpu.pool().chunks_mut2((momentum, CHUNK), (direction, CHUNK), |i, m, u| {
-                gradient.tiles(matrix.start + i * CHUNK, m.len(), |at, g| {
+                let (start, weights) = (matrix.start + i * CHUNK, &weights[i * CHUNK..i * CHUNK + m.len()]);
+                gradient.tiles(start, weights, |at, g| {
                     let part = at..at + g.len();
                     look_ahead(&mut m[part.clone()], &mut u[part], g, scale, mu, nesterov);
                 });

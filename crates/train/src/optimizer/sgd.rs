@@ -22,12 +22,11 @@ impl Sgd {
         let (rate, scale, mu, without) = (rates.lr as f32, gradient.scale(), self.momentum, self.buffer.is_empty());
         self.plan.each(cpu, params, [&mut self.buffer, &mut []], |piece, w, b, _| {
             let keep = rates.keep(piece.decays);
-            gradient.tiles(piece.start, w.len(), |at, g| {
-                let part = at..at + g.len();
+            gradient.update(piece.start, w, |at, w, g| {
                 if without {
-                    plain(&mut w[part], g, keep, rate * scale);
+                    plain(w, g, keep, rate * scale);
                 } else {
-                    heavy(&mut w[part.clone()], &mut b[part], g, [keep, rate, scale, mu]);
+                    heavy(w, &mut b[at..at + g.len()], g, [keep, rate, scale, mu]);
                 }
             });
         });

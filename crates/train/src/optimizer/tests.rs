@@ -4,7 +4,11 @@ use std::collections::HashMap;
 
 use model::{Layout, ModelSpec, Part, TensorId};
 
+use kernels::Isa;
+use kernels::direction::{Distribution, Noise};
+
 use super::*;
+use crate::gradient::Term;
 
 fn spec(dim: usize, hidden: usize, vocab: usize, layers: usize) -> ModelSpec {
     let base = model::preset("stories-1m").unwrap().spec;
@@ -202,12 +206,18 @@ fn train(config: OptimizerConfig, threads: usize, gradient: &Gradient, layout: &
     params.iter().map(|x| x.to_bits()).collect()
 }
 
+fn noise(seed: u64) -> Noise {
+    Noise { seed, distribution: Distribution::Gaussian, isa: Isa::best() }
+}
+
 #[test]
 fn bits_do_not_depend_on_threads() {
     let layout = Layout::of(&spec(96, 250, 700, 2));
     let values = wave(layout.len(), 5);
     let dense = Gradient::Dense { values: &values, scale: 0.5 };
-    let seeded = Gradient::Seeded { terms: &[(3, 0.5), (8, -0.25)], scale: 0.5 };
+    let (a, b) = (noise(3), noise(8));
+    let terms = [Term { direction: &a, coefficient: 0.5 }, Term { direction: &b, coefficient: -0.25 }];
+    let seeded = Gradient::Along { terms: &terms, scale: 0.5 };
     for config in all_configs() {
         for gradient in [&dense, &seeded] {
             let one = train(config, 1, gradient, &layout);
@@ -221,10 +231,11 @@ fn bits_do_not_depend_on_threads() {
 #[test]
 fn a_recipe_is_the_same_as_the_buffer_it_makes() {
     let layout = Layout::of(&spec(16, 48, 300, 1));
-    let terms = [(3, 0.5), (8, -0.25)];
-    let seeded = Gradient::Seeded { terms: &terms, scale: 0.5 };
+    let (a, b) = (noise(3), noise(8));
+    let terms = [Term { direction: &a, coefficient: 0.5 }, Term { direction: &b, coefficient: -0.25 }];
+    let seeded = Gradient::Along { terms: &terms, scale: 0.5 };
     let mut values = vec![0.0; layout.len()];
-    seeded.tiles(0, layout.len(), |at, g| values[at..at + g.len()].copy_from_slice(g));
+    seeded.tiles(0, &vec![0.0; layout.len()], |at, g| values[at..at + g.len()].copy_from_slice(g));
     let dense = Gradient::Dense { values: &values, scale: 0.5 };
     for config in all_configs() {
         assert!(train(config, 2, &dense, &layout) == train(config, 2, &seeded, &layout), "{config:?}");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{End, Evaluation, Host, Interrupt, Outcome, Restore, Snapshot, Trainer, add_windows, view};
+use super::{End, Evaluation, Host, Interrupt, Outcome, Trainer, add_windows, view};
 use crate::TrainError;
 use crate::events::{self, Event};
 use crate::gradient::global_norm;
@@ -83,6 +83,7 @@ impl Trainer<'_> {
             best: self.progress.best,
             checkpoint: self.saved.as_ref().map(|s| s.1.clone()),
             timings: self.timings,
+            forward: self.median_forward(),
             device: self.engine.device(),
         })
     }
@@ -127,8 +128,7 @@ impl Trainer<'_> {
 
     /// The last saved state, or that before the first step.
     fn recover<H: Host>(&mut self, host: &mut H) -> Result<(), H::Error> {
-        let into = Restore { params: &mut self.params, optimizer: &mut self.optimizer, progress: &mut self.progress };
-        host.recover(into)?;
+        host.recover(self.restorable())?;
         self.adopt_progress();
         Ok(())
     }
@@ -203,8 +203,7 @@ impl Trainer<'_> {
         self.progress.cursor = self.loader.cursor();
         self.progress.optimizer_t = self.optimizer.t();
         self.progress.left_device = self.engine.left_device();
-        let snapshot = Snapshot { params: &self.params, optimizer: &self.optimizer, progress: &self.progress };
-        let path = host.save(&snapshot, best)?;
+        let path = host.save(&self.snapshot(), best)?;
         self.saved = Some((self.step(), path.clone()));
         self.timings.saving += host.now() - began;
         self.save.reset(host.now());

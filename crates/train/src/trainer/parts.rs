@@ -7,9 +7,10 @@ use engine::{DeviceReport, Engine};
 use kernels::Cpu;
 use serde::{Deserialize, Serialize};
 
-use super::Trainer;
+use super::{Source, Trainer};
 use crate::TrainError;
 use crate::budget::{Budget, Limits, Spent};
+use crate::estimator::Estimator;
 use crate::events::Event;
 use crate::every::{Every, Trigger};
 use crate::guard::Guard;
@@ -130,6 +131,8 @@ pub struct Snapshot<'a> {
     pub params: &'a [f32],
     /// Optimizer with its arrays.
     pub optimizer: &'a Optimizer,
+    /// Arrays of the estimator, where there are any.
+    pub estimator: Vec<(&'static str, &'a [f32])>,
     /// The rest.
     pub progress: &'a Progress,
 }
@@ -140,6 +143,8 @@ pub struct Restore<'a> {
     pub params: &'a mut [f32],
     /// Optimizer with its arrays.
     pub optimizer: &'a mut Optimizer,
+    /// The estimator with its arrays, where there is one.
+    pub estimator: Option<&'a mut dyn Estimator>,
     /// The rest.
     pub progress: &'a mut Progress,
 }
@@ -188,6 +193,8 @@ pub struct Outcome {
     pub checkpoint: Option<String>,
     /// Where the time of this session went.
     pub timings: Timings,
+    /// Median of one forward pass of a step's batch; where gradients are estimated from losses.
+    pub forward: Option<Duration>,
     /// What a device did beside the CPU.
     pub device: Option<DeviceReport>,
 }
@@ -200,6 +207,8 @@ pub struct Parts<'a> {
     pub engine: Box<dyn Engine + 'a>,
     /// Batches.
     pub loader: Loader,
+    /// What estimates gradients from losses; none: a backward pass.
+    pub estimator: Option<Box<dyn Estimator + 'a>>,
     /// Update rule.
     pub optimizer: Optimizer,
     /// Learning rate.
@@ -225,13 +234,17 @@ pub struct Parts<'a> {
 }
 
 impl<'a> Trainer<'a> {
-    /// A trainer before its first step. Allocates the gradient.
+    /// A trainer before its first step. Allocates the gradient, where there is a backward pass.
     pub fn new(parts: Parts<'a>) -> Trainer<'a> {
         let batch = parts.loader.batch(parts.batch_size);
         let tokens = (parts.accumulate * batch.rows * batch.seq) as u64;
         Trainer {
             cpu: parts.cpu,
-            grad: vec![0.0; parts.params.len()],
+            source: match parts.estimator {
+                Some(estimator) => Source::Losses(estimator),
+                None => Source::Backward(vec![0.0; parts.params.len()]),
+            },
+            forward: Vec::new(),
             val_batch: batch.clone(),
             batch,
             val_bytes: parts.loader.val_bytes(),
@@ -262,10 +275,29 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// What `fill` reports; the trainer is then not to be used.
     pub fn restore<E>(&mut self, path: String, fill: impl FnOnce(Restore<'_>) -> Result<(), E>) -> Result<(), E> {
-        fill(Restore { params: &mut self.params, optimizer: &mut self.optimizer, progress: &mut self.progress })?;
+        fill(self.restorable())?;
         self.adopt_progress();
         self.saved = Some((self.step(), path));
         Ok(())
+    }
+
+    /// Everything that a checkpoint holds.
+    pub fn snapshot(&self) -> Snapshot<'_> {
+        let estimator = match &self.source {
+            Source::Backward(_) => Vec::new(),
+            Source::Losses(estimator) => estimator.state(),
+        };
+        Snapshot { params: &self.params, optimizer: &self.optimizer, estimator, progress: &self.progress }
+    }
+
+    /// Everything that a checkpoint fills.
+    pub(super) fn restorable(&mut self) -> Restore<'_> {
+        let estimator: Option<&mut dyn Estimator> = match &mut self.source {
+            Source::Backward(_) => None,
+            Source::Losses(estimator) => Some(&mut **estimator),
+        };
+        let (params, optimizer, progress) = (&mut self.params[..], &mut self.optimizer, &mut self.progress);
+        Restore { params, optimizer, estimator, progress }
     }
 
     pub(super) fn adopt_progress(&mut self) {

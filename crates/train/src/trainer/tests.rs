@@ -18,6 +18,7 @@ struct Memory {
     ticks: u64,
     events: Vec<Event>,
     saved: Option<(Vec<f32>, Vec<Vec<f32>>, Progress)>,
+    estimator: Vec<Vec<f32>>,
     stop_after: Option<usize>,
     /// The call of [`Host::stopping`] that first says yes.
     stop_at_call: Option<u64>,
@@ -34,6 +35,9 @@ impl Memory {
             Ok(())
         };
         into.optimizer.load_state(progress.optimizer_t, load).unwrap();
+        if let Some(estimator) = into.estimator {
+            estimator.load(&self.estimator);
+        }
         *into.progress = progress.clone();
         Ok(())
     }
@@ -75,6 +79,7 @@ impl Host for Memory {
     fn save(&mut self, snapshot: &Snapshot<'_>, _best: bool) -> Result<String, TrainError> {
         let mut arrays = Vec::new();
         snapshot.optimizer.visit_state(|_, values| arrays.push(values.to_vec()));
+        self.estimator = snapshot.estimator.iter().map(|(_, values)| values.to_vec()).collect();
         self.saved = Some((snapshot.params.to_vec(), arrays, snapshot.progress.clone()));
         Ok(format!("step-{}", snapshot.progress.spent.steps))
     }
@@ -94,6 +99,33 @@ fn spec() -> ModelSpec {
 }
 
 fn trainer<'a>(cpu: &'a Cpu, folder: &std::path::Path, steps: u64) -> Trainer<'a> {
+    trainer_with(cpu, folder, steps, None)
+}
+
+const ESTIMATORS: [&str; 6] = ["mezo", "fzoo", "sparse", "hizoo", "lozo", "conmezo"];
+
+fn zeroth<'a>(which: &str, cpu: &'a Cpu, folder: &std::path::Path, steps: u64) -> Trainer<'a> {
+    use crate::estimator::{ConMezo, Fzoo, Hizoo, Line, Lozo, Mezo, SparseMezo};
+    let distribution = kernels::direction::Distribution::Gaussian;
+    let line = Line { seed: 1, eps: 1e-3, directions: 2, distribution, isa: cpu.isa() };
+    let layout = Layout::of(&spec());
+    let estimator: Box<dyn Estimator> = match which {
+        "fzoo" => Box::new(Fzoo::new(line)),
+        "sparse" => Box::new(SparseMezo::new(line, 0.75, &layout)),
+        "hizoo" => Box::new(Hizoo::new(line, 1e-2, layout.len())),
+        "lozo" => Box::new(Lozo::new(line, 2, 3, &layout)),
+        "conmezo" => Box::new(ConMezo::new(line, 1.3, 0.9, layout.len())),
+        _ => Box::new(Mezo::new(line)),
+    };
+    trainer_with(cpu, folder, steps, Some(estimator))
+}
+
+fn trainer_with<'a>(
+    cpu: &'a Cpu,
+    folder: &std::path::Path,
+    steps: u64,
+    estimator: Option<Box<dyn Estimator + 'a>>,
+) -> Trainer<'a> {
     let path = folder.join("tokens.bin");
     let tokens: Vec<u8> = (0..3000u32).flat_map(|i| ((i * i % 30) as u16).to_le_bytes()).collect();
     std::fs::write(&path, tokens).unwrap();
@@ -105,8 +137,14 @@ fn trainer<'a>(cpu: &'a Cpu, folder: &std::path::Path, steps: u64) -> Trainer<'a
     let adam = OptimizerConfig::AdamW(crate::optimizer::AdamWConfig::default());
     Trainer::new(Parts {
         cpu,
-        engine: Box::new(CpuEngine::new(cpu, &spec, shape, Options::TRAINING)),
+        engine: Box::new(CpuEngine::new(
+            cpu,
+            &spec,
+            shape,
+            if estimator.is_some() { Options::INFERENCE } else { Options::TRAINING },
+        )),
         loader,
+        estimator,
         optimizer: Optimizer::new(adam, &layout, 0.1),
         schedule: Schedule { peak: 1e-2, shape: Curve::Cosine, warmup: Warmup::Steps(2), min_lr_ratio: 0.1 },
         limits: Limits { steps: Some(steps), ..Limits::default() },
@@ -167,6 +205,33 @@ fn a_step_that_is_left_midway_leaves_no_trace() {
         again.run(&mut host).unwrap();
         assert_eq!(host.steps(), [1, 2, 3], "stopped at call {call}");
         assert!(bits(again.params()) == bits(whole.params()), "stopped at call {call}");
+    }
+}
+
+/// Directions are functions of the run's seed and the step, so a run from losses alone resumes as any other, on any number of
+/// threads.
+#[test]
+fn a_run_from_losses_resumes_bit_for_bit() {
+    let (cpu, two, folder) = (Cpu::new(1), Cpu::new(2), tempfile::tempdir().unwrap());
+    for which in ESTIMATORS {
+        let mut whole = zeroth(which, &cpu, folder.path(), 6);
+        let mut host = Memory::default();
+        let outcome = whole.run(&mut host).unwrap();
+        assert!(outcome.forward.is_some() && bits(whole.params()) != bits(&engine::init(&spec(), &Layout::of(&spec()), 1)));
+        for event in &host.events {
+            let Event::Step(step) = event else { continue };
+            let measured = step.projected_gradient.is_some_and(f64::is_finite) && step.grad_norm.is_finite();
+            assert!(measured && step.loss > 2.0 && step.loss_se > 0.0, "{which}: {step:?}");
+        }
+        for stop in 1..6 {
+            let mut host = Memory { stop_after: Some(stop), ..Memory::default() };
+            zeroth(which, &two, folder.path(), 6).run(&mut host).unwrap();
+            let mut again = zeroth(which, &cpu, folder.path(), 6);
+            again.restore("step".into(), |into| host.fill(into)).unwrap();
+            host.stop_after = None;
+            again.run(&mut host).unwrap();
+            assert!(bits(again.params()) == bits(whole.params()), "{which} stopped after {stop}");
+        }
     }
 }
 

@@ -1,0 +1,103 @@
+//! Steps from losses alone.
+
+use std::time::Duration;
+
+use engine::LossSum;
+
+use super::{Estimated, Host, Source, Trainer, add_windows, view};
+use crate::TrainError;
+use crate::estimator::{Measured, mean_loss};
+use crate::gradient::{Gradient, clip_factor};
+use crate::loss::LossStats;
+
+/// Forward passes that are timed: those of the first steps, then one in so many steps, up to a number.
+const TIMED_FIRST: u64 = 3;
+const TIMED_EVERY: u64 = 20;
+const TIMED_MOST: usize = 101;
+
+impl Trainer<'_> {
+    /// The losses of the next step's batches at every point that the estimator wants, and what follows from them. None when
+    /// the host wanted to stop: the step is then still to be made.
+    pub(super) fn probe_step<H: Host>(&mut self, host: &mut H) -> Result<Option<Estimated>, H::Error> {
+        let (began, cursor, step) = (host.now(), self.loader.cursor(), self.step() + 1);
+        let Source::Losses(estimator) = &mut self.source else { return Ok(None) };
+        estimator.begin(self.cpu, step, &self.params);
+        let (mut base, mut sums) = (LossSum::default(), vec![[LossSum::default(); 2]; estimator.probes()]);
+        let mut stats = LossStats::new();
+        for _ in 0..self.accumulate {
+            let at = host.now();
+            self.loader.fill(&mut self.batch);
+            self.timings.data += host.now() - at;
+            let batch = view(&self.batch);
+            if estimator.wants_base() {
+                base += self.engine.evaluate(&self.params, &batch).map_err(TrainError::from)?;
+            }
+            for (i, sums) in sums.iter_mut().enumerate() {
+                let (probe, stop) = (estimator.probe(i), &mut || host.stopping());
+                let found = self.engine.losses_along(self.cpu, &self.params, &batch, &probe, stop);
+                let Some(found) = found.map_err(TrainError::from)? else {
+                    self.loader.seek(cursor);
+                    return Ok(None);
+                };
+                sums.iter_mut().zip(found).for_each(|(sum, found)| *sum += found);
+                if i == 0 {
+                    add_windows(&mut stats, self.engine.token_losses(), &batch);
+                }
+            }
+        }
+        let pairs: Vec<[f64; 2]> = sums.iter().map(|pair| pair.map(LossSum::mean)).collect();
+        let measured = Measured { base: base.mean(), pairs: &pairs };
+        estimator.conclude(&measured, &self.params);
+        let tokens = sums.first().map_or(base.tokens, |pair| pair[0].tokens);
+        let loss = LossSum { sum: mean_loss(&measured) * tokens as f64, tokens };
+        let (norm, projected) = (estimator.norm(self.params.len()), Some(estimator.projected()));
+        self.timings.gradient += host.now() - began;
+        Ok(Some(Estimated { loss, stats, norm, projected, cursor, began }))
+    }
+
+    /// What was decided in a step, for its trajectory; nothing where gradients come from a backward pass.
+    pub(super) fn decided(&self, step: &Estimated, lr: f32) -> Vec<f32> {
+        let Source::Losses(estimator) = &self.source else { return Vec::new() };
+        let coefficients = estimator.terms().into_iter().map(|t| t.coefficient);
+        [lr, clip_factor(step.norm, self.clip) as f32].into_iter().chain(coefficients).collect()
+    }
+
+    /// Makes the steps of a trajectory once more, from the weights before the first. False where the estimator learns from
+    /// more than its coefficients.
+    pub fn replay(&mut self, trajectory: &[Vec<f32>]) -> bool {
+        let Source::Losses(estimator) = &mut self.source else { return trajectory.is_empty() };
+        for (step, decided) in (1..).zip(trajectory) {
+            let [lr, scale, coefficients @ ..] = &decided[..] else { return false };
+            estimator.begin(self.cpu, step, &self.params);
+            if !estimator.recall(coefficients) {
+                return false;
+            }
+            let terms = estimator.terms();
+            let gradient = Gradient::Along { terms: &terms, scale: *scale };
+            self.optimizer.step(self.cpu, &mut self.params, &gradient, *lr);
+            estimator.finish(self.cpu);
+            self.progress.spent.steps = step;
+        }
+        true
+    }
+
+    /// Now and then, after a step: how long a plain forward pass of its batch takes. Not part of any step.
+    pub(super) fn time_forward<H: Host>(&mut self, host: &mut H) -> Result<(), H::Error> {
+        let (step, known) = (self.step(), self.forward.len());
+        let due = step <= TIMED_FIRST || step.is_multiple_of(TIMED_EVERY);
+        if !matches!(self.source, Source::Losses(_)) || !due || known == TIMED_MOST {
+            return Ok(());
+        }
+        let began = host.now();
+        self.engine.evaluate(&self.params, &view(&self.batch)).map_err(TrainError::from)?;
+        self.forward.push((host.now() - began) * self.accumulate as u32);
+        Ok(())
+    }
+
+    /// Median of the forward passes that were timed.
+    pub(super) fn median_forward(&self) -> Option<Duration> {
+        let mut sorted = self.forward.clone();
+        sorted.sort();
+        sorted.get(sorted.len() / 2).copied()
+    }
+}
