@@ -90,8 +90,8 @@ const RULES: &[Rule] = &[
         message: "--method hizoo and lozo are made of normals: --zo-distribution gaussian",
     },
     Rule {
-        broken: |r| r.config.method != Method::Backprop && r.config.device != Device::Cpu,
-        message: "losses beside the weights are measured on the processor: use --device cpu with --method mezo and its kind",
+        broken: |r| r.config.method != Method::Backprop && r.config.device != Device::Cpu && !r.config.lora,
+        message: "losses beside all weights are measured on the processor: use --device cpu with --method mezo and its kind, or --lora",
     },
     Rule {
         broken: |r| r.config.method != Method::Backprop && r.is_typed("recompute") && r.config.recompute,

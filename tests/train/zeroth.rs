@@ -87,6 +87,33 @@ fn an_adapter_is_trained_over_a_base_that_is_left_alone() {
     assert!(bench.weights("base") == base);
 }
 
+/// The base stays where the device has it, and both points are measured there.
+#[test]
+fn an_adapter_on_the_simulator_has_the_losses_of_the_cpu() {
+    let bench = Bench::new();
+    bench.train("base", &["--steps", "20", "--no-compact-vocab"]);
+    let adapt = |out: &str, more: &[&str]| {
+        let shared = ["train", "base", "--data", "tokens.bin", "--seq-len", "32", "--batch-size", "2", "--lora", "--steps", "5"];
+        let mut command = crate::common::program();
+        command.args(shared).args(["--out", out, "--mezo-eps", "1e-1", "--threads", "1", "--json"]).args(MEZO).args(more);
+        let output = command.current_dir(bench.dir.path()).output().unwrap();
+        assert!(output.status.success(), "{more:?}: {}", crate::common::text(&output.stderr));
+        let value = |e: &serde_json::Value, key: &str| e[key].as_f64().unwrap();
+        bench.steps(out).iter().map(|e| (value(e, "loss"), value(e, "projected_gradient"))).collect::<Vec<_>>()
+    };
+    let cpu = adapt("cpu", &["--lora-targets", "attention"]);
+    for pipeline in ["conv", "conv-fused"] {
+        let device = ["--device", "ane-sim", "--pipeline", pipeline, "--lora-targets", "attention"];
+        for ((loss, slope), (want, want_slope)) in adapt(pipeline, &device).into_iter().zip(&cpu) {
+            assert!((loss - want).abs() < 2e-3 && loss != *want, "{pipeline}: {loss}, {want} on the CPU");
+            assert!((slope - want_slope).abs() < 2e-2, "{pipeline}: slope {slope}, {want_slope} on the CPU");
+        }
+        let report = std::fs::read_to_string(bench.path(pipeline).join("efficiency.json")).unwrap();
+        let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+        assert!(report["device"]["dispatches"].as_u64().unwrap() > 0, "{pipeline}: {report}");
+    }
+}
+
 #[test]
 fn settings_of_another_method_are_refused() {
     let bench = Bench::new();

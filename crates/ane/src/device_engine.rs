@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use engine::{Batch, DeviceReport, Engine, EngineError, LossSum, Options, Params, Ready, Shape, Walk};
+use engine::{Batch, DeviceReport, Engine, EngineError, LossSum, Options, Params, Probe, Ready, Shape, Walk};
 use kernels::Cpu;
 use model::{AdapterSpec, Layout, ModelSpec};
 
@@ -80,6 +80,32 @@ impl<D: Device> Engine for DeviceEngine<'_, D> {
     ) -> Result<Option<LossSum>, EngineError> {
         let params = all(self.base.as_deref(), params);
         self.walk.loss_and_grad_unless(params, batch, grad, accumulate, stop)
+    }
+
+    /// On the device where the base stays as it is; weights that are themselves looked at beside would have to be brought there
+    /// for each point, so their losses are the CPU's.
+    fn losses_along(
+        &mut self,
+        cpu: &Cpu,
+        params: &[f32],
+        batch: &Batch<'_>,
+        probe: &Probe<'_>,
+        stop: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<[LossSum; 2]>, EngineError> {
+        let (mut a, mut b) = (vec![0.0; params.len()], vec![0.0; params.len()]);
+        probe.form_all(cpu, 0, params, [&mut a, &mut b]);
+        let mut losses = [LossSum::default(); 2];
+        // the first point last: its token losses are those that stay
+        for (loss, point) in losses.iter_mut().zip([&a, &b]).rev() {
+            if stop() {
+                return Ok(None);
+            }
+            *loss = match &self.base {
+                Some(base) => self.walk.loss(all(Some(base), point), batch)?,
+                None => self.walk.loss_on_cpu(point, batch)?,
+            };
+        }
+        Ok(Some(losses))
     }
 
     fn token_losses(&self) -> &[f32] {

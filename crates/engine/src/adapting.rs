@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use kernels::Cpu;
 use model::{AdapterForm, AdapterSpec, Half, Layout, TensorId};
 
 use crate::blocks::{Blocks, OnCpu};
-use crate::{Batch, Engine, EngineError, LossSum, Params, Ready, Walk};
+use crate::{Batch, Engine, EngineError, LossSum, Params, Probe, Ready, Walk};
 
 /// A walk whose trained weights are those of an adapter.
 pub struct Adapting<'a, B> {
@@ -13,13 +14,15 @@ pub struct Adapting<'a, B> {
     base: Arc<Vec<f32>>,
     /// The base with the adapter multiplied out, in the merged form.
     merged: Option<Vec<f32>>,
+    /// The adapter at two points beside it, once they were asked for.
+    points: [Vec<f32>; 2],
 }
 
 impl<'a, B: Blocks> Adapting<'a, B> {
     /// The adapter `adapter` on `walk`, whose weights are `base`, in the order of its layout.
     pub fn new(walk: Walk<'a, B>, base: Arc<Vec<f32>>, adapter: &AdapterSpec) -> Adapting<'a, B> {
         let merged = (adapter.form == AdapterForm::Merged).then(|| base.to_vec());
-        Adapting { walk: walk.adapted(adapter), base, merged }
+        Adapting { walk: walk.adapted(adapter), base, merged, points: [Vec::new(), Vec::new()] }
     }
 }
 
@@ -53,6 +56,25 @@ impl Engine for Adapting<'_, OnCpu> {
     ) -> Result<Option<LossSum>, EngineError> {
         let base = self.merged.as_ref().unwrap_or(&self.base);
         self.walk.loss_and_grad_unless(Params { base, adapter: params }, batch, grad, accumulate, stop)
+    }
+
+    fn losses_along(
+        &mut self,
+        cpu: &Cpu,
+        params: &[f32],
+        batch: &Batch<'_>,
+        probe: &Probe<'_>,
+        stop: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<[LossSum; 2]>, EngineError> {
+        let [mut a, mut b] = std::mem::take(&mut self.points);
+        a.resize(params.len(), 0.0);
+        b.resize(params.len(), 0.0);
+        probe.form_all(cpu, 0, params, [&mut a, &mut b]);
+        // the first point last: its token losses are those that stay
+        let second = self.evaluate(&b, batch)?;
+        let first = if stop() { None } else { Some(self.evaluate(&a, batch)?) };
+        self.points = [a, b];
+        Ok(first.map(|first| [first, second]))
     }
 
     fn token_losses(&self) -> &[f32] {
