@@ -123,6 +123,8 @@ fn session(
     let sample = host.last_sample().map(str::to_owned);
     drop(host);
     if outcome.end == End::Restart {
+        // what is loaded is unloaded, and its folders go, before this process becomes another
+        drop(trainer);
         out.say(format!("step {}: the device gives this process no more programs: a new one goes on", outcome.spent.steps));
         return restart(&run_dir, out);
     }

@@ -45,6 +45,9 @@ pub struct SavedState {
     /// Nats a token that ids which training never saw add to the loss of the exported model, as far as was tried.
     #[serde(default)]
     pub unseen_ids_cost: Option<f64>,
+    /// SHA-256 of the frozen weights of an adapter's run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_sha256: Option<String>,
     /// Everything else.
     pub progress: Progress,
 }
@@ -75,7 +78,8 @@ impl Files<'_> {
         if let Some(tokenizer) = self.wired.data.tokenizer() {
             tokenizer.save(dir)?;
         }
-        if let Some(adapter) = &self.wired.adapter {
+        // what peft would read has no place for gains: without them it would be another model
+        if let Some(adapter) = self.wired.adapter.as_ref().filter(|a| !a.spec.norms) {
             self.write_adapter(&dir.join("adapter"), adapter, snapshot.params)?;
         }
         let trainer = dir.join("trainer");
@@ -87,6 +91,7 @@ impl Files<'_> {
             seq_len: self.seq_len,
             residual_scale: self.wired.spec.residual_scale,
             unseen_ids_cost: cost,
+            base_sha256: self.wired.adapter.as_ref().map(|a| a.base_sha256.clone()),
             progress: snapshot.progress.clone(),
         };
         put(&trainer.join("state.json"), &format!("{}\n", serde_json::to_string_pretty(&state)?))?;
@@ -194,6 +199,12 @@ impl Files<'_> {
     /// 65 and 66 with the file.
     pub fn read(&self, dir: &Path, into: Restore<'_>) -> anyhow::Result<()> {
         let state = read_state(dir)?;
+        let base = self.wired.adapter.as_ref().map(|a| &a.base_sha256);
+        if base.zip(state.base_sha256.as_ref()).is_some_and(|(now, then)| now != then) {
+            let path = self.wired.base.as_ref().map_or_else(String::new, |b| b.path().display().to_string());
+            let why = "its weights are not those that this adapter was trained on: bring them back, or begin a new run";
+            return Err(Exit::new(exit::BAD_DATA, format!("{path}: {why}")).into());
+        }
         let path = dir.join("trainer/optimizer.safetensors");
         let arrays = Container::open(&path)?;
         if self.wired.adapter.is_some() {

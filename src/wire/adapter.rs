@@ -7,6 +7,8 @@ use formats::{Encoding, FormatError};
 use kernels::stored::Numbers;
 use model::{AdapterForm, AdapterSpec, AdapterTarget, Layout, ModelSpec, TensorId};
 
+use sha2::{Digest, Sha256};
+
 use crate::config::{LoraForm, TrainConfig};
 
 /// An adapter of a run and its base.
@@ -17,6 +19,8 @@ pub struct Adapter {
     pub plan: AdapterPlan,
     /// The weights of the base, over the ids that training sees.
     pub base: Arc<Vec<f32>>,
+    /// SHA-256 of them: a run goes on with the weights that it began with, or not at all.
+    pub base_sha256: String,
 }
 
 impl Adapter {
@@ -24,7 +28,8 @@ impl Adapter {
     pub fn new(config: &TrainConfig, spec: &ModelSpec, base: Vec<f32>) -> Adapter {
         let adapter = adapter_spec(config);
         let plan = AdapterPlan::new(spec, &adapter, 0);
-        Adapter { spec: adapter, plan, base: Arc::new(base) }
+        let base_sha256 = digest(&base);
+        Adapter { spec: adapter, plan, base: Arc::new(base), base_sha256 }
     }
 
     /// The weights of base and adapter together, as a writer of files asks for them; nothing is held but what is asked for.
@@ -59,6 +64,17 @@ impl Adapter {
             Ok(if stored { Numbers::Bf16(bytes.into()) } else { Numbers::F32(merged.into()) })
         })
     }
+}
+
+fn digest(weights: &[f32]) -> String {
+    let mut hash = Sha256::new();
+    let mut bytes = Vec::with_capacity(1 << 16);
+    for part in weights.chunks(1 << 14) {
+        bytes.clear();
+        part.iter().for_each(|w| bytes.extend(w.to_le_bytes()));
+        hash.update(&bytes);
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What the configuration says of an adapter.

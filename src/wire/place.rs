@@ -32,7 +32,7 @@ pub fn engine<'a>(config: &TrainConfig, wired: &Wired, cpu: &'a Cpu) -> anyhow::
             })?;
             let mut engine = on_device(config, wired, cpu, device);
             // the device of this machine has been seen by nobody who wrote this program: each kernel is tried beside the simulator
-            engine.walk_mut().blocks_mut().check_with(Simulator::new(Profile::default(), cpu.pool().threads()));
+            engine.walk_mut().blocks_mut().check_with(reference(cpu)?);
             Ok(Box::new(engine))
         }
     }
@@ -53,6 +53,13 @@ fn on_device<'a, D: Device>(config: &TrainConfig, wired: &Wired, cpu: &'a Cpu, d
         Some(adapter) => engine.adapted(adapter.base.clone(), &adapter.spec),
         None => engine,
     }
+}
+
+/// What kernels on this machine's own engine are compared with: a simulator of its chip, without the limits of a process.
+fn reference(cpu: &Cpu) -> anyhow::Result<Simulator> {
+    let chip = ane_macos::info().ok().and_then(|info| info.chip()).unwrap_or_default();
+    let profile: Profile = chip.to_string().parse().map_err(exit::usage)?;
+    Ok(Simulator::new(Profile { compile_budget: None, loaded_limit: None, ..profile }, cpu.pool().threads()))
 }
 
 /// The simulated device that the configuration asks for.

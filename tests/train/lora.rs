@@ -81,6 +81,23 @@ fn the_two_forms_learn_the_same() {
 }
 
 #[test]
+fn a_base_that_changed_is_not_gone_on_with() {
+    let bench = base();
+    adapt(&bench, "run", &["--steps", "4"]);
+    bench.train("base", &["--steps", "25", "--no-compact-vocab", "--overwrite"]);
+    let output = bench.resume("run", &["--steps", "6"]);
+    expect(&output, 65, &["not those that this adapter was trained on"]);
+}
+
+#[test]
+fn trained_gains_are_in_the_model_and_no_adapter_claims_to_be_it() {
+    let bench = base();
+    adapt(&bench, "run", &["--steps", "4", "--lora-norms"]);
+    assert!(!bench.path("run/checkpoints/last/adapter").exists(), "peft has no place for gains");
+    assert!(loss(&bench, &["run"]).is_finite());
+}
+
+#[test]
 fn only_what_is_named_is_adapted() {
     let bench = base();
     adapt(&bench, "run", &["--steps", "2", "--lora-targets", "v_proj,q_proj"]);

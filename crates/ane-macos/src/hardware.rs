@@ -110,6 +110,14 @@ impl Device for Hardware {
         Some(BUDGET.left())
     }
 
+    fn dialect(&self) -> mil::Dialect {
+        match info().ok().and_then(|info| info.chip()) {
+            // the later dialect failed there for several people
+            Some(mil::Chip::M1 | mil::Chip::M2) => mil::Dialect::Ios16,
+            _ => mil::Dialect::Ios18,
+        }
+    }
+
     fn counters(&self) -> Counters {
         *self.shared.counters.lock().unwrap_or_else(PoisonError::into_inner)
     }

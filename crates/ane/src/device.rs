@@ -202,6 +202,11 @@ pub trait Device {
         None
     }
 
+    /// In which dialect the compiler of this chip takes programs.
+    fn dialect(&self) -> mil::Dialect {
+        mil::Dialect::Ios18
+    }
+
     /// Peak of the chip in FLOP/s, where it is known.
     fn peak_flops(&self) -> Option<f64> {
         None

@@ -28,7 +28,13 @@ impl<'a, D: Device> DeviceEngine<'a, D> {
         pipeline: PipelineOptions,
     ) -> DeviceEngine<'a, D> {
         let blocks = OnDevice::new(device, spec, shape.seq, pipeline);
-        DeviceEngine { walk: Walk::with_blocks(cpu, spec, shape, options, blocks), base: None }
+        let mut walk = Walk::with_blocks(cpu, spec, shape, options, blocks);
+        let chunk = walk.context().sizes.chunk;
+        for name in ["classifier", "softmax"].iter().filter(|_| chunk < shape.seq) {
+            let why = format!("logits exist for {chunk} tokens at a time, fewer than a window of {}", shape.seq);
+            walk.blocks_mut().exclude(name, &why);
+        }
+        DeviceEngine { walk, base: None }
     }
 
     /// The same, for an adapter on weights that do not change.
@@ -130,6 +136,16 @@ impl<D: Device> Engine for DeviceEngine<'_, D> {
 
     fn left_device(&self) -> bool {
         self.walk.blocks().overflowed()
+    }
+
+    fn excluded(&self) -> Vec<String> {
+        self.walk.blocks().excluded()
+    }
+
+    fn exclude(&mut self, names: &[String]) {
+        for name in names {
+            self.walk.blocks_mut().exclude(name, "failed before this checkpoint");
+        }
     }
 
     fn leave_device(&mut self, why: &str) {

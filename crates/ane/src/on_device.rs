@@ -120,15 +120,20 @@ impl<D: Device> OnDevice<D> {
     /// Uses the device no more, for the reason given.
     pub fn give_up(&mut self, why: &str) {
         self.overflowed = true;
-        for unit in &mut self.units {
-            unit.off.get_or_insert_with(|| why.to_owned());
-        }
+        self.units.iter_mut().for_each(|unit| unit.close(why));
+        self.common.weights.clear();
+        self.common.compiled.clear();
+    }
+
+    /// Kernels that are not used any more.
+    pub(crate) fn excluded(&self) -> Vec<String> {
+        self.units.iter().filter(|u| u.off.is_some()).map(|u| u.spec.name.to_owned()).collect()
     }
 
     /// Does not use the kernel `name`, for the reason given.
     pub fn exclude(&mut self, name: &str, why: &str) {
         for unit in self.units.iter_mut().filter(|u| u.spec.name == name) {
-            unit.off = Some(why.to_owned());
+            unit.close(why);
             self.notes.push(format!("{name}: {why}: on the CPU"));
         }
     }
@@ -222,7 +227,7 @@ impl<D: Device> OnDevice<D> {
             self.give_up(&why);
         } else {
             self.notes.push(format!("{name} of layer {layer}: {failure}: its blocks run on the CPU from here on"));
-            self.units[unit].off = Some(failure.to_string());
+            self.units[unit].close(&failure.to_string());
         }
     }
 

@@ -166,8 +166,10 @@ fn judge<D: Device, R: Device>(device: &D, reference: &R, spec: &KernelSpec, mod
 
 /// Elements of every field of every output, field by field, and seconds of the evaluation.
 fn run<D: Device>(device: &D, spec: &KernelSpec, model: &Model<'_>) -> Result<(Vec<Vec<f32>>, f64), DeviceError> {
-    let text = spec.program.to_string();
-    let blobs: Vec<_> = spec.baked.iter().map(|(path, what)| (path.clone(), file(*what, model, 0))).collect();
+    let text = spec.program.clone().in_dialect(device.dialect()).to_string();
+    let first = spec.baked.iter().map(|(path, what)| (path.clone(), file(*what, model, 0)));
+    let deeper = spec.deeper.iter().map(|(path, what, after)| (path.clone(), file(*what, model, *after)));
+    let blobs: Vec<_> = first.chain(deeper).collect();
     let kernel = device.compile(&Source { name: spec.name, text: &text, blobs: &blobs })?;
     let surfaces = |ports: &[crate::Port]| ports.iter().map(|p| device.surface(p.surface_bytes)).collect::<Result<Vec<_>, _>>();
     let (inputs, outputs) = (surfaces(kernel.inputs())?, surfaces(kernel.outputs())?);

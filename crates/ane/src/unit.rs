@@ -165,7 +165,7 @@ impl<D: Device> Unit<D> {
     }
 
     fn open(&self, device: &D, common: &mut Common<D>, model: &Model<'_>, layer: usize) -> Result<Slot<D>, Failure> {
-        let text = self.spec.program.to_string();
+        let text = self.spec.program.clone().in_dialect(device.dialect()).to_string();
         let kernel = match common.compiled.get(&text).filter(|_| !self.spec.bakes_weights()) {
             Some(kernel) => kernel.clone(),
             None => {
@@ -178,8 +178,8 @@ impl<D: Device> Unit<D> {
         };
         let mut inputs = Vec::new();
         for (packed, port) in self.spec.inputs.iter().zip(kernel.inputs()) {
-            inputs.push(match shared_key(packed, layer) {
-                Some(key) => match common.weights.get(&key).filter(|(s, _)| s.len() >= port.surface_bytes) {
+            inputs.push(match shared_key(packed, layer, port.surface_bytes) {
+                Some(key) => match common.weights.get(&key) {
                     Some((surface, _)) => surface.clone(),
                     None => {
                         let surface = device.surface(port.surface_bytes)?;
@@ -216,7 +216,9 @@ impl<D: Device> Unit<D> {
         for ((packed, surface), port) in self.spec.inputs.iter().zip(&slot.inputs).zip(slot.kernel.inputs()) {
             let fields: Vec<_> = packed.fields.iter().filter_map(|f| Some((f, f.holds?))).collect();
             alive |= fields.iter().any(|(_, what)| model.of(*what, layer).iter().any(|v| *v != 0.0));
-            let written = shared_key(packed, layer).and_then(|key| common.weights.get_mut(&key)).map(|(_, written)| written);
+            let written = shared_key(packed, layer, port.surface_bytes)
+                .and_then(|key| common.weights.get_mut(&key))
+                .map(|(_, written)| written);
             if fields.is_empty() || written.is_some_and(|w| std::mem::replace(w, true)) {
                 continue;
             }
@@ -234,6 +236,12 @@ impl<D: Device> Unit<D> {
         }
         slot.weights_alive = alive;
         Ok(bytes)
+    }
+
+    /// Unloads its programs and frees its surfaces: it is not used any more.
+    pub fn close(&mut self, why: &str) {
+        self.off.get_or_insert_with(|| why.to_owned());
+        self.slots.clear();
     }
 
     /// One dispatch: inputs written, program run, outputs read.
@@ -265,7 +273,10 @@ impl<D: Device> Unit<D> {
         costs.flops += self.spec.flops;
         let began = Instant::now();
         let dead = ins.iter().any(|i| i.gradient) && largest == 0.0;
-        self.inspect(slot, outs, seen.alive && slot.weights_alive && !dead)?;
+        let told =
+            self.spec.inputs.iter().flat_map(|p| &p.fields).all(|f| f.holds.is_some() || ins.iter().any(|i| i.field == f.name));
+        // what was handed over from another kernel may be zero by right
+        self.inspect(slot, outs, told && seen.alive && slot.weights_alive && !dead)?;
         for out in outs {
             self.fetch(slot, out, if out.gradient { 1.0 / scale } else { 1.0 }, to, copier, costs)?;
         }
@@ -354,9 +365,10 @@ fn written<'s>(spec: &'s KernelSpec, out: &Out) -> Option<(usize, &'s crate::Fie
 }
 
 /// What lies in an input that holds nothing but weights.
-fn shared_key(packed: &Packed, layer: usize) -> Option<String> {
+fn shared_key(packed: &Packed, layer: usize, bytes: usize) -> Option<String> {
     let fields = packed.fields.iter().map(|f| Some((f.name, f.holds?))).collect::<Option<Vec<_>>>()?;
-    Some(format!("{layer} {fields:?}"))
+    // a surface of another size is another surface: some devices want all of a request equally large
+    Some(format!("{layer} {bytes} {fields:?}"))
 }
 
 /// Layers of one program.

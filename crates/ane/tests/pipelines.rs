@@ -6,7 +6,7 @@ use ane::sim::{Profile, Simulator};
 use ane::{DeviceEngine, KernelForm, Pipeline, PipelineOptions, WeightForm};
 use engine::{Batch, CpuEngine, Engine, Options, Ready, Shape};
 use kernels::Cpu;
-use model::{Family, Layout, ModelSpec, Rope, RopeScaling};
+use model::{AdapterForm, AdapterSpec, AdapterTarget, Family, Layout, ModelSpec, Rope, RopeScaling};
 
 const SEQ: usize = 32;
 const ROWS: usize = 2;
@@ -254,5 +254,55 @@ fn a_kernel_that_differs_from_the_simulator_is_not_used() {
         let mut grad = vec![0.0; params.len()];
         engine.walk_mut().loss_and_grad(&params, &batch, &mut grad, false).unwrap();
         assert!(relative(&grad, &expected) < 8e-3, "{fault}");
+    }
+    let layers = PipelineOptions { layers_per_program: 2, ..PipelineOptions::of(Pipeline::Static) };
+    let mut engine = on_device(&cpu, &spec, layers, "m4");
+    engine.walk_mut().blocks_mut().check_with(Simulator::new(Profile::default(), 1));
+    engine.refresh(&params);
+    assert_eq!(engine.notes(), Vec::<String>::new(), "several layers in one program are tried too");
+}
+
+#[test]
+fn weights_that_kernels_share_are_new_for_each_of_them() {
+    let cpu = Cpu::new(2);
+    // activations larger than weights in one kernel and smaller in another: surfaces of one request must be equally large
+    let spec = ModelSpec { dim: 32, heads: 2, kv_heads: 2, head_dim: 16, hidden: 128, residual_scale: 1.0, ..grouped() };
+    let options = PipelineOptions { weights: WeightForm::Parameters, ..PipelineOptions::of(Pipeline::Dynamic) };
+    for sizes in ["m4", "m4,sizes=uniform"] {
+        let mut engine = on_device(&cpu, &spec, options, sizes);
+        let mut truth = CpuEngine::new(&cpu, &spec, Shape { rows: ROWS, seq: SEQ }, Options::TRAINING);
+        let (found, expected) = (curve(&mut engine, &spec), curve(&mut truth, &spec));
+        assert_eq!(engine.notes(), Vec::<String>::new(), "{sizes}");
+        for (step, (a, b)) in found.iter().zip(&expected).enumerate().take(12) {
+            assert!((a - b).abs() < 5e-3, "{sizes}: step {step}: {a} on the device, {b} on the CPU");
+        }
+    }
+}
+
+#[test]
+fn gains_of_an_adapter_are_not_those_that_programs_hold() {
+    let cpu = Cpu::new(1);
+    let spec = grouped();
+    let base = std::sync::Arc::new(weights(&spec));
+    let targets = AdapterTarget::parse_list("all").unwrap();
+    let plan = AdapterSpec { rank: 2, alpha: 4.0, rank_stabilized: false, targets, norms: true, form: AdapterForm::Split };
+    let layout = Layout::of_adapter(&spec, &plan);
+    let mut adapter = engine::init_adapter(&layout, (&Layout::of(&spec), &base), 3);
+    for t in layout.tensors().iter().filter(|t| t.shape[0] == 1) {
+        adapter[t.range.clone()].iter_mut().for_each(|gain| *gain *= 1.5);
+    }
+    let (inputs, targets) = tokens(&spec, 1);
+    let batch = Batch { rows: ROWS, seq: SEQ, inputs: &inputs, targets: &targets, starts: None };
+    let walk = CpuEngine::new(&cpu, &spec, Shape { rows: ROWS, seq: SEQ }, Options::TRAINING);
+    let mut truth = engine::Adapting::new(walk, base.clone(), &plan);
+    let mut expected = vec![0.0; layout.len()];
+    let loss = truth.loss_and_grad_unless(&adapter, &batch, &mut expected, false, &mut || false).unwrap().unwrap();
+    for pipeline in Pipeline::ALL {
+        let mut engine = on_device(&cpu, &spec, PipelineOptions::of(pipeline), "m4").adapted(base.clone(), &plan);
+        engine.refresh(&adapter);
+        let mut grad = vec![0.0; layout.len()];
+        let found = engine.loss_and_grad_unless(&adapter, &batch, &mut grad, false, &mut || false).unwrap().unwrap();
+        assert!((found.mean() - loss.mean()).abs() < 2e-3, "{pipeline}: {} {}", found.mean(), loss.mean());
+        assert!(relative(&grad, &expected) < 1e-2, "{pipeline}: {}", relative(&grad, &expected));
     }
 }

@@ -147,7 +147,9 @@ impl<D: Device> Kernels for Bridge<D> {
     fn read_output(&self, handle: usize, index: i64, data: &mut [MaybeUninit<u8>]) -> Result<(), BridgeError> {
         let bound = self.bound(handle)?;
         let slot = slot("output", &bound.outputs, index, data.len())?;
-        if *lock(&bound.failed) {
+        // held while the bytes are copied: an evaluation may not come between
+        let failed = lock(&bound.failed);
+        if *failed {
             return Err(BridgeError::NoResult);
         }
         Ok(slot.surface.read(|bytes| slot.gather(bytes, data))?)

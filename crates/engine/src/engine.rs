@@ -111,6 +111,14 @@ pub trait Engine {
         false
     }
 
+    /// Parts of the device that failed and are not used any more.
+    fn excluded(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Does not use these parts, as before a restart.
+    fn exclude(&mut self, _names: &[String]) {}
+
     /// Leaves the device for good.
     fn leave_device(&mut self, _why: &str) {}
 

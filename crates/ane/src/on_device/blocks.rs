@@ -22,6 +22,11 @@ fn output(field: &'static str, to: usize, offset: usize, gradient: bool) -> Out 
     Out { field, port: None, to, offset, gradient, add: false }
 }
 
+/// Whether the gains of norms are an adapter's: programs hold those of the base.
+fn trains_norms(at: &Context<'_>) -> bool {
+    at.adapter.as_ref().is_some_and(|plan| plan.spec().norms)
+}
+
 impl<D: Device> Blocks for OnDevice<D> {
     fn project(&mut self, at: &Context<'_>, params: Params<'_>, l: usize, which: Projection, x: &[f32], y: &mut [f32]) {
         let (out, inner) = which.shape(&at.spec);
@@ -178,7 +183,7 @@ impl<D: Device> Blocks for OnDevice<D> {
             _ => return norm_back_on_cpu(at, params, which, io),
         };
         let d = at.spec.dim;
-        if !self.has(name) || !(io.x.len() / d).is_multiple_of(self.seq) {
+        if !self.has(name) || trains_norms(at) || !(io.x.len() / d).is_multiple_of(self.seq) {
             return norm_back_on_cpu(at, params, which, io);
         }
         let mut through = vec![0.0; io.x.len()];
@@ -198,7 +203,7 @@ impl<D: Device> Blocks for OnDevice<D> {
 
     fn final_norm(&mut self, at: &Context<'_>, _params: Params<'_>, x: &[f32], norm: &mut [f32]) {
         let d = at.spec.dim;
-        if self.has("final_norm") && (x.len() / d).is_multiple_of(self.seq) {
+        if self.has("final_norm") && !trains_norms(at) && (x.len() / d).is_multiple_of(self.seq) {
             for t in (0..x.len() / d).step_by(self.seq) {
                 let ins = [input("x", &x[t * d..], d, 0, false)];
                 if !self.run("final_norm", 0, &ins, &[output("xnorm", 0, 0, false)], &mut [(&mut norm[t * d..], d)]) {

@@ -203,6 +203,7 @@ impl Trainer<'_> {
         self.progress.cursor = self.loader.cursor();
         self.progress.optimizer_t = self.optimizer.t();
         self.progress.left_device = self.engine.left_device();
+        self.progress.device_excluded = self.engine.excluded();
         let path = host.save(&self.snapshot(), best)?;
         self.saved = Some((self.step(), path.clone()));
         self.timings.saving += host.now() - began;

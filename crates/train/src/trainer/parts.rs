@@ -123,6 +123,9 @@ pub struct Progress {
     /// Whether the device was left for the CPU, because a value did not fit its numbers.
     #[serde(default)]
     pub left_device: bool,
+    /// Parts of the device that failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub device_excluded: Vec<String>,
 }
 
 /// A state to be saved.
@@ -305,6 +308,7 @@ impl<'a> Trainer<'a> {
         self.budget = Budget::new(*self.budget.limits(), self.progress.spent, tokens);
         self.loader.seek(self.progress.cursor);
         self.last_eval = self.progress.last;
+        self.engine.exclude(&self.progress.device_excluded);
         if self.progress.left_device {
             self.engine.leave_device("left before this checkpoint");
         }
