@@ -31,6 +31,11 @@ impl Out {
         flags.into_iter().filter(|(on, _)| *on).map(|(_, flag)| flag).collect()
     }
 
+    /// Whether only warnings and errors are said.
+    pub fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
     /// Whether stdout is for one JSON object.
     pub fn is_json(&self) -> bool {
         self.json

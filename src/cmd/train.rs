@@ -7,7 +7,7 @@ use serde_json::json;
 use train::TrainError;
 use train::events::{Event, Started};
 use train::guard::Incident;
-use train::trainer::{End, Host, Trainer};
+use train::trainer::{End, Host, Interrupt, Trainer};
 
 use crate::cli::TrainArgs;
 use crate::config::{Resolved, SETTINGS, TrainConfig, free_run_folder};
@@ -114,20 +114,27 @@ fn session(
     host.set_hook(crash_hook());
     host.emit(&started(resolved, wired, cpu, &trainer))?;
     host.note_settings(&settings(config))?;
-    let outcome = match trainer.run(&mut host) {
+    let mut outcome = match trainer.run(&mut host) {
         Ok(outcome) => outcome,
         Err(error) => return Err(bundle(error, &trainer, &host)),
     };
+    if outcome.end == End::Restart {
+        match host.interrupt() {
+            // a new process would know nothing of the signal that this one was sent
+            Some(Interrupt::Stop(code)) => outcome.end = End::Interrupted(code),
+            _ => {
+                // what is loaded is unloaded, and its folders go, before this process becomes another
+                drop((host, trainer));
+                let step = outcome.spent.steps;
+                out.say(format!("step {step}: the device gives this process no more programs: a new one goes on"));
+                return restart(&run_dir, out);
+            }
+        }
+    }
     let (report, record) = efficiency(&outcome, &wired.spec, config, cpu, predicted);
     host.folder().write("efficiency.json", &format!("{record:#}\n"))?;
     let sample = host.last_sample().map(str::to_owned);
     drop(host);
-    if outcome.end == End::Restart {
-        // what is loaded is unloaded, and its folders go, before this process becomes another
-        drop(trainer);
-        out.say(format!("step {}: the device gives this process no more programs: a new one goes on", outcome.spent.steps));
-        return restart(&run_dir, out);
-    }
     if let End::Interrupted(code) = outcome.end {
         out.json(&summary(&outcome, &wired.spec, config, &run_dir))?;
         let next = format!("go on with `{} train --resume {run_dir}`", out::program());

@@ -77,6 +77,7 @@ pub struct RunHost<'a> {
     events: EventLog,
     tensorboard: TensorBoard,
     bar: Progress,
+    out: Out,
     shown: Shown,
     smooth_loss: f64,
     last_sample: Option<String>,
@@ -112,6 +113,7 @@ impl<'a> RunHost<'a> {
             events,
             tensorboard,
             bar: out.progress("training", total),
+            out,
             shown,
             smooth_loss: f64::NAN,
             last_sample: None,
@@ -175,13 +177,18 @@ impl<'a> RunHost<'a> {
                 let best = if saved.best { ", the best that is saved" } else { "" };
                 self.bar.say(format!("step {}: saved {}{best}", saved.step, saved.path));
             }
-            Event::Rollback(back) => self.bar.say(format!(
-                "warning: step {}: {}; the batch is skipped, training goes on from step {}",
+            Event::Rollback(back) => self.warn(format!(
+                "step {}: {}; the batch is skipped, training goes on from step {}",
                 back.failed_step, back.reason, back.step
             )),
-            Event::Warning(warning) => self.bar.say(format!("warning: step {}: {}", warning.step, warning.message)),
+            Event::Warning(warning) => self.warn(format!("step {}: {}", warning.step, warning.message)),
             _ => {}
         }
+    }
+
+    /// A warning is said in any case, above the progress bar where there is one.
+    fn warn(&self, message: String) {
+        if self.out.is_quiet() { self.out.warn(message) } else { self.bar.say(format!("warning: {message}")) }
     }
 
     fn seconds_left(&self, step: &train::events::Step) -> Option<f64> {

@@ -26,10 +26,7 @@ pub fn engine<'a>(config: &TrainConfig, wired: &Wired, cpu: &'a Cpu) -> anyhow::
         }
         config::Device::AneSim => Ok(Box::new(on_device(config, wired, cpu, simulator(config, cpu)?))),
         config::Device::Ane => {
-            let device = ane_macos::open().map_err(|error| {
-                let next = "`--device ane-sim` runs the same programs in software";
-                Exit::new(exit::UNAVAILABLE, format!("{error}; {next}"))
-            })?;
+            let device = ane_macos::open().map_err(|error| Exit::new(exit::UNAVAILABLE, error.to_string()))?;
             let mut engine = on_device(config, wired, cpu, device);
             // the device of this machine has been seen by nobody who wrote this program: each kernel is tried beside the simulator
             engine.walk_mut().blocks_mut().check_with(reference(cpu)?);

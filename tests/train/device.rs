@@ -1,6 +1,8 @@
 //! Training on the simulated Neural Engine, driven end to end.
 
-use crate::common::{Bench, expect, program, text};
+use std::time::{Duration, Instant};
+
+use crate::common::{Bench, expect, program, signal, text};
 
 const PIPELINES: [&str; 5] = ["matmul-only", "static", "static-extras", "dynamic", "dynamic-cpu-bwd"];
 
@@ -130,4 +132,39 @@ fn an_adapter_is_trained_on_a_base_that_is_baked_in() {
     let output = output.args(["train", "base", "--lora", "--lora-form", "merged", "--device", "ane-sim"]);
     let output = output.current_dir(bench.dir.path()).output().unwrap();
     expect(&output, 2, &["use split"]);
+}
+
+#[test]
+fn a_signal_is_not_lost_where_one_process_becomes_another() {
+    let bench = Bench::new();
+    for wait in [60, 200] {
+        let out = format!("run-{wait}");
+        // a new process at every other step: the signal comes anywhere
+        let mut child = bench.start(&out, &flags("static", &["--ane-chip", "m4,budget=20"]), 3);
+        std::thread::sleep(Duration::from_millis(wait));
+        signal(&child, "TERM");
+        let began = Instant::now();
+        let status = loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(began.elapsed() < Duration::from_secs(20), "the signal was lost");
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        // 143 after a checkpoint; before its handler stands, a new process dies of the signal itself, with nothing to save
+        let died = std::os::unix::process::ExitStatusExt::signal(&status) == Some(15);
+        assert!(status.code() == Some(143) || died, "{status:?}");
+        let steps = bench.steps(&out).len();
+        let output = bench.resume(&out, &["--steps", &(steps + 2).to_string()]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn quiet_is_not_silent_about_what_failed() {
+    let bench = Bench::new();
+    let output =
+        bench.command("run", &flags("dynamic", &["--steps", "2", "--ane-chip", "m4,evaluate=1", "-q"])).output().unwrap();
+    let said = text(&output.stderr);
+    assert!(output.status.success() && said.contains("warning: step 1") && said.contains("on the CPU from here on"), "{said}");
 }
