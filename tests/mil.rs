@@ -113,6 +113,12 @@ fn bad_programs_end_with_65_and_the_place() {
 }
 
 #[test]
+fn a_folder_is_no_program() {
+    let dir = tempfile::tempdir().unwrap();
+    ends(&["mil", "check", text(dir.path())], 2, &["is a folder", "model.mil"]);
+}
+
+#[test]
 fn programs_run_on_the_interpreter() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name);
@@ -224,6 +230,7 @@ fn bench_predicts_a_pipeline() {
     let (m1, m4) = (of(&["static", "--chip", "m1"]), of(&["static", "--chip", "m4"]));
     assert!(m1["ms_per_step"].as_f64() > m4["ms_per_step"].as_f64());
     assert_eq!((m4["compiles_of_update"].as_u64(), fused["compiles_of_update"].as_u64()), (Some(60), Some(0)));
+    assert_eq!(of(&["conv"])["compiles_of_update"], 0, "the base of an adapter is compiled once");
     ends(&["bench", "--chip", "m4"], 2, &["--pipeline"]);
     ends(&["bench", "--pipeline", "dynamik"], 2, &["dynamik", "dynamic-cpu-bwd"]);
 }

@@ -40,6 +40,12 @@ fn read_text(path: &Path) -> anyhow::Result<String> {
         let message = format!("{}: {bytes} bytes: expected a program of at most {LONGEST_TEXT}", path.display());
         return Err(Exit::new(exit::BAD_DATA, message).into());
     }
+    if path.is_dir() {
+        let name = path.display();
+        return Err(exit::usage(format!(
+            "{name} is a folder: name a program in it ({name}/KERNEL/model.mil, as `mil print` writes)"
+        )));
+    }
     let bytes = fs::read(path).map_err(|e| cannot_read(path, &e))?;
     String::from_utf8(bytes).map_err(|e| {
         let at = e.utf8_error().valid_up_to();

@@ -37,7 +37,12 @@ fn predict(job: &Job, options: &PipelineOptions, machine: Machine) -> Result<Pre
 /// Prints the kernels, their sums and the prediction.
 pub(super) fn run(job: &Job, options: &PipelineOptions, machine: Machine, out: Out) -> anyhow::Result<()> {
     let failed = |e: BuildError| exit::usage(format!("{} over {} tokens: {e}", job.name, job.config.seq_len));
-    let predicted = predict(job, options, machine).map_err(failed)?;
+    let mut predicted = predict(job, options, machine).map_err(failed)?;
+    let when = if options.pipeline.freezes_base() { "once" } else { "at each update" };
+    if options.pipeline.freezes_base() {
+        // its base does not change: an update is the adapter's
+        (predicted.totals.compiles_of_update, predicted.compile_ms[1]) = (0, 0.0);
+    }
     let (totals, step) = (&predicted.totals, &predicted.step);
     let error = cost::median_step_error()?;
     let params = out::count(model::Layout::of(&job.spec).len() as f64);
@@ -46,7 +51,7 @@ pub(super) fn run(job: &Job, options: &PipelineOptions, machine: Machine, out: O
         ("pipeline", format!("{}, for {machine}: predicted, nothing here was measured", options.pipeline)),
         ("step", format!("{} dispatches, {:.1} GFLOP on the engine", totals.dispatches, totals.flops / 1e9)),
         ("copies", format!("{} written, {} read a step", bytes(totals.written_bytes), bytes(totals.read_bytes))),
-        ("weights", format!("{} staged at each update, {:.0} ms", bytes(totals.staged_bytes), predicted.stage_ms)),
+        ("weights", format!("{} staged {when}, {:.0} ms", bytes(totals.staged_bytes), predicted.stage_ms)),
         (
             "compiles",
             format!(
