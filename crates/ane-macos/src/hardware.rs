@@ -110,6 +110,13 @@ impl Device for Hardware {
         Some(BUDGET.left())
     }
 
+    fn peak_flops(&self) -> Option<f64> {
+        // the published figure of the generation: which variant it is, the engine's name does not say
+        let chip = info().ok()?.chip()?;
+        let machine = ane::cost::Machine { chip, ..ane::cost::Machine::default() };
+        Some(ane::sim::Latency::of(machine).peak)
+    }
+
     fn dialect(&self) -> mil::Dialect {
         match info().ok().and_then(|info| info.chip()) {
             // the later dialect failed there for several people
