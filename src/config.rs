@@ -12,6 +12,7 @@ mod settings;
 mod show;
 mod values;
 
+use ane::{KernelForm, Pipeline, WeightForm};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,8 +22,8 @@ pub use model::{ModelChoice, free_run_folder, nearest};
 pub use resolve::{Resolved, Sources};
 pub use settings::{SETTINGS, Setting, setting};
 pub use values::{
-    AneKernels, AneNumerics, AneWeights, DataOrder, Device, Every, IsaChoice, LoraForm, Method, OptimizerKind, Packing, Pipeline,
-    Schedule, TokenWidth, Warmup, ZoDistribution, duration, integer, real, size,
+    AneNumerics, DataOrder, Device, Every, IsaChoice, LoraForm, Method, OptimizerKind, Packing, Schedule, TokenWidth, Warmup,
+    ZoDistribution, duration, integer, real, size,
 };
 
 /// Vocabulary of a tokenizer that is trained on the data when `--vocab-size` is not given.
@@ -119,9 +120,9 @@ pub struct TrainConfig {
     /// Which blocks run on the Neural Engine.
     pub pipeline: Pipeline,
     /// By which kernels.
-    pub ane_kernels: AneKernels,
+    pub ane_kernels: KernelForm,
     /// Where their weights are.
-    pub ane_weights: AneWeights,
+    pub ane_weights: WeightForm,
     /// Layers whose forward pass is one program.
     pub ane_layers: usize,
     /// Convolutions in 8 bits.
@@ -210,9 +211,9 @@ impl Default for TrainConfig {
             lora_rslora: false,
             lora_norms: false,
             device: Device::Cpu,
-            pipeline: Pipeline::Dynamic,
-            ane_kernels: AneKernels::Fused,
-            ane_weights: AneWeights::Packed,
+            pipeline: Pipeline::default(),
+            ane_kernels: KernelForm::default(),
+            ane_weights: WeightForm::default(),
             ane_layers: 1,
             ane_int8: false,
             ane_chip: "m4".into(),

@@ -14,11 +14,6 @@ pub(super) fn machine(text: &str) -> Result<Machine, String> {
     Machine::of_name(text).ok_or_else(|| format!("found `{text}`, expected m1, m2, m3, m4 or m5, with -pro, -max or -ultra"))
 }
 
-fn pipeline(text: &str) -> Result<Pipeline, String> {
-    let names: Vec<&str> = Pipeline::ALL.iter().map(|p| p.name()).collect();
-    Pipeline::of_name(text).ok_or_else(|| format!("found `{text}`, expected one of {}", names.join(", ")))
-}
-
 fn chip(text: &str) -> Result<Chip, String> {
     machine(text).map(|machine| machine.chip)
 }
@@ -114,39 +109,19 @@ pub struct MilRunArgs {
     pub chip: Chip,
 }
 
-/// Which set of kernels.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum KernelsArg {
-    /// This program's own: fewer dispatches, fewer bytes
-    #[default]
-    Fused,
-    /// Those of the published systems, one for one
-    Original,
-}
-
-/// Where weights that are data lie.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum StagedArg {
-    /// Beside the activations in one surface
-    #[default]
-    Packed,
-    /// In surfaces of their own
-    Parameters,
-}
-
 /// A pipeline of the Neural Engine.
 #[derive(Clone, Copy, Debug, Args)]
 #[command(next_help_heading = "Neural Engine")]
 pub struct PipelineArgs {
     /// Pipeline: matmul-only, static, static-extras, dynamic, dynamic-cpu-bwd, conv, conv-fused
-    #[arg(long, value_name = "P", value_parser = pipeline)]
+    #[arg(long, value_name = "P")]
     pub pipeline: Option<Pipeline>,
     /// Kernels of the pipeline
     #[arg(long, value_name = "SET", default_value = "fused", requires = "pipeline")]
-    pub ane_kernels: KernelsArg,
+    pub ane_kernels: KernelForm,
     /// Where the weights of a dynamic pipeline lie
     #[arg(long, value_name = "WHERE", default_value = "packed", requires = "pipeline")]
-    pub ane_weights: StagedArg,
+    pub ane_weights: WeightForm,
     /// Layers whose forward pass is one program, with --pipeline static
     #[arg(long, value_name = "N", default_value = "1", value_parser = positive_size, requires = "pipeline")]
     pub ane_layers: usize,
@@ -158,15 +133,12 @@ pub struct PipelineArgs {
 impl PipelineArgs {
     /// The pipeline with its options, if one was asked for.
     pub fn options(&self) -> Option<PipelineOptions> {
-        let pipeline = self.pipeline?;
-        let kernels = match self.ane_kernels {
-            KernelsArg::Fused => KernelForm::Fused,
-            KernelsArg::Original => KernelForm::Original,
-        };
-        let weights = match self.ane_weights {
-            StagedArg::Packed => WeightForm::Packed,
-            StagedArg::Parameters => WeightForm::Parameters,
-        };
-        Some(PipelineOptions { pipeline, kernels, weights, layers_per_program: self.ane_layers, int8: self.ane_int8 })
+        Some(PipelineOptions {
+            pipeline: self.pipeline?,
+            kernels: self.ane_kernels,
+            weights: self.ane_weights,
+            layers_per_program: self.ane_layers,
+            int8: self.ane_int8,
+        })
     }
 }

@@ -1,9 +1,10 @@
 //! The rules between settings: one table, checked before any work. Ranges of single settings are in their readers.
 
+use ane::{Pipeline, WeightForm};
+
 use super::layers::plain;
 use super::{
-    AneWeights, DataOrder, Device, Every, LoraForm, Method, OptimizerKind, Packing, Pipeline, Resolved, SETTINGS, Schedule,
-    TrainConfig, ZoDistribution,
+    DataOrder, Device, Every, LoraForm, Method, OptimizerKind, Packing, Resolved, SETTINGS, Schedule, TrainConfig, ZoDistribution,
 };
 use crate::exit::usage;
 
@@ -133,7 +134,7 @@ const RULES: &[Rule] = &[
     Rule {
         broken: |r| {
             let data = matches!(r.config.pipeline, Pipeline::Dynamic | Pipeline::DynamicCpuBwd | Pipeline::MatmulOnly);
-            r.config.ane_weights == AneWeights::Parameters && !data
+            r.config.ane_weights == WeightForm::Parameters && !data
         },
         message: "--ane-weights parameters is for weights that are data: --pipeline dynamic, dynamic-cpu-bwd or matmul-only",
     },

@@ -118,43 +118,6 @@ choice! {
     }
 }
 choice! {
-    /// Which blocks run on the Neural Engine, and how their weights get there.
-    Pipeline {
-        /// Forward projections.
-        MatmulOnly = "matmul-only",
-        /// Weights in the programs, compiled anew after each update.
-        Static = "static",
-        /// As static, with classifier, softmax and norms.
-        StaticExtras = "static-extras",
-        /// Weights as data.
-        Dynamic = "dynamic",
-        /// As dynamic, with the backward pass on the CPU.
-        DynamicCpuBwd = "dynamic-cpu-bwd",
-        /// Projections of a base that does not change.
-        Conv = "conv",
-        /// As conv, with fewer programs.
-        ConvFused = "conv-fused",
-    }
-}
-choice! {
-    /// Which set of kernels makes up a pipeline.
-    AneKernels {
-        /// Fewer dispatches and bytes.
-        Fused = "fused",
-        /// Those of the published systems.
-        Original = "original",
-    }
-}
-choice! {
-    /// Where the weights of a dynamic pipeline are.
-    AneWeights {
-        /// Beside the activations.
-        Packed = "packed",
-        /// In surfaces of their own.
-        Parameters = "parameters",
-    }
-}
-choice! {
     /// Arithmetic of the simulator.
     AneNumerics {
         /// f32, rounded to fp16 after each operation.
@@ -419,6 +382,17 @@ macro_rules! show_plainly {
     };
 }
 show_plainly!(bool, u64, usize, f64, String);
+
+macro_rules! by_name {
+    ($($t:ty),+) => {
+        $(impl Show for $t {
+            fn json(&self) -> Json {
+                self.name().into()
+            }
+        })+
+    };
+}
+by_name!(ane::Pipeline, ane::KernelForm, ane::WeightForm);
 
 impl<T: Show> Show for Option<T> {
     fn json(&self) -> Json {

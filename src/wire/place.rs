@@ -1,13 +1,13 @@
 //! Where a step runs: the CPU, the Neural Engine, or its simulator.
 
 use ane::sim::{Arithmetic, Profile, Simulator};
-use ane::{Device, DeviceEngine, KernelForm, Pipeline, PipelineOptions, WeightForm};
+use ane::{Device, DeviceEngine, PipelineOptions};
 use engine::{Adapting, CpuEngine, Engine};
 use kernels::Cpu;
 use model::ModelSpec;
 
 use super::{Wired, engine_shape};
-use crate::config::{self, AneKernels, AneNumerics, AneWeights, TrainConfig};
+use crate::config::{self, AneNumerics, TrainConfig};
 use crate::exit::{self, Exit};
 
 /// The engine that the configuration asks for.
@@ -72,16 +72,9 @@ fn simulator(config: &TrainConfig, cpu: &Cpu) -> anyhow::Result<Simulator> {
 /// The pipeline that the configuration asks for.
 fn pipeline(config: &TrainConfig) -> PipelineOptions {
     PipelineOptions {
-        // the names are the same ones, and a test says so
-        pipeline: Pipeline::of_name(config.pipeline.name()).unwrap_or(Pipeline::Dynamic),
-        kernels: match config.ane_kernels {
-            AneKernels::Fused => KernelForm::Fused,
-            AneKernels::Original => KernelForm::Original,
-        },
-        weights: match config.ane_weights {
-            AneWeights::Packed => WeightForm::Packed,
-            AneWeights::Parameters => WeightForm::Parameters,
-        },
+        pipeline: config.pipeline,
+        kernels: config.ane_kernels,
+        weights: config.ane_weights,
         layers_per_program: config.ane_layers,
         int8: config.ane_int8,
     }

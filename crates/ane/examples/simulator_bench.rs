@@ -28,7 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let word = |i: usize, default: &'static str| words.get(i).map_or(default, String::as_str).to_owned();
     let spec = model::preset(&word(0, "stories110m")).ok_or("no such preset")?.spec;
-    let pipeline = Pipeline::of_name(&word(1, "dynamic")).ok_or("no such pipeline")?;
+    let pipeline = word(1, "dynamic").parse::<Pipeline>()?;
     let (seq, threads) = (word(2, "256").parse()?, word(3, "2").parse()?);
     let layout = Layout::of(&spec);
     let params = vec![0.01; layout.len()];

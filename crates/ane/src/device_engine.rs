@@ -126,10 +126,6 @@ impl<D: Device> Engine for DeviceEngine<'_, D> {
         self.walk.blocks().placement()
     }
 
-    fn surface_bytes(&self) -> u64 {
-        self.walk.blocks().surface_bytes()
-    }
-
     fn device(&self) -> Option<DeviceReport> {
         Some(self.walk.blocks().report())
     }

@@ -14,7 +14,7 @@ use crate::kernels::weights::Model;
 use crate::probe::{self, Case, Verdict};
 use crate::sim::Simulator;
 use crate::unit::{self, Common, Failure, In, Out, To, Unit};
-use crate::{BlockShape, Device, KernelForm, Pipeline, PipelineOptions, kernels};
+use crate::{BlockShape, Device, PipelineOptions, kernels};
 
 /// Kernels that compute attention.
 const ATTENTION: [&str; 7] = ["fwd_attn", "attn_fwd", "sdpa_fwd", "attn_bwd", "sdpa_bwd1", "sdpa_bwd2", "layers_fwd"];
@@ -33,7 +33,7 @@ fn whole_attention(spec: &model::ModelSpec) -> Result<(), &'static str> {
 /// Bytes of the surfaces that a pipeline on windows of `seq` tokens will hold; 0 where it has no kernels for the model.
 pub fn planned_surface_bytes(spec: &model::ModelSpec, seq: usize, options: &PipelineOptions) -> u64 {
     let bytes = |specs: Vec<crate::KernelSpec>| specs.iter().map(|s| unit::surface_bytes(s, spec.layers)).sum();
-    kernels::set(options, &BlockShape::of(spec, seq)).map_or(0, |set| bytes(set.specs))
+    kernels::set(&options.of_layers(spec.layers), &BlockShape::of(spec, seq)).map_or(0, |set| bytes(set.specs))
 }
 
 /// Blocks of a walk on a device, those of them that its pipeline takes.
@@ -61,14 +61,11 @@ impl<D: Device> OnDevice<D> {
     /// The kernels of a pipeline for windows of `seq` tokens; nothing is compiled yet.
     pub fn new(device: D, spec: &model::ModelSpec, seq: usize, options: PipelineOptions) -> OnDevice<D> {
         let mut notes = Vec::new();
-        let span = (1..=options.layers_per_program).rev().find(|n| spec.layers.is_multiple_of(*n)).unwrap_or(1);
-        if span != options.layers_per_program {
-            notes.push(format!(
-                "{} layers do not divide into programs of {}: {span} a program",
-                spec.layers, options.layers_per_program
-            ));
+        let (asked, options) = (options.layers_per_program, options.of_layers(spec.layers));
+        if options.layers_per_program != asked {
+            let (layers, span) = (spec.layers, options.layers_per_program);
+            notes.push(format!("{layers} layers do not divide into programs of {asked}: {span} a program"));
         }
-        let options = PipelineOptions { layers_per_program: span, ..options };
         let specs = match kernels::set(&options, &BlockShape::of(spec, seq)) {
             Ok(set) => set.specs,
             Err(error) => {
@@ -95,16 +92,6 @@ impl<D: Device> OnDevice<D> {
             without_lse: vec![false; spec.layers],
             ahead: Vec::new(),
         }
-    }
-
-    /// The device.
-    pub fn device(&self) -> &D {
-        &self.device
-    }
-
-    /// The pipeline and its options.
-    pub fn options(&self) -> &PipelineOptions {
-        &self.options
     }
 
     /// Kernels by name, and why one is not used.
@@ -152,13 +139,8 @@ impl<D: Device> OnDevice<D> {
             let verdict = report.kernels.into_iter().map(|k| k.verdict).next();
             let Some(verdict) = verdict.filter(|v| !matches!(v, Verdict::Passed { .. })) else { continue };
             self.notes.push(format!("{} beside {}: {verdict}: its blocks run on the CPU", unit.spec.name, report.reference));
-            unit.off = Some(verdict.to_string());
+            unit.close(&verdict.to_string());
         }
-    }
-
-    /// Bytes of the surfaces that the pipeline will hold: known before anything is compiled.
-    pub fn surface_bytes(&self) -> u64 {
-        self.units.iter().filter(|u| u.off.is_none()).map(|u| unit::surface_bytes(&u.spec, self.layers)).sum()
     }
 
     /// Puts new weights in place; those of a `frozen` base only once.
@@ -275,15 +257,5 @@ impl<D: Device> OnDevice<D> {
             ("softmax", by(&[&["softmax"]])),
             ("dW, embedding, loss, optimizer", "cpu".to_owned()),
         ]
-    }
-
-    /// Whether gradients of activations are the device's affair.
-    pub fn original(&self) -> bool {
-        self.options.kernels == KernelForm::Original
-    }
-
-    /// The pipeline.
-    pub fn pipeline(&self) -> Pipeline {
-        self.options.pipeline
     }
 }

@@ -1,86 +1,92 @@
 //! Pipelines: which blocks of the walk a device takes over, and by which kernels.
 
 use std::fmt;
+use std::str::FromStr;
 
-/// Which blocks run on the device, and where their weights are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Pipeline {
-    /// The projections of the forward pass; everything else on the CPU.
-    MatmulOnly,
-    /// Forward blocks and the gradients of activations, with weights baked into programs that each update makes anew.
-    Static,
-    /// As static, with classifier, softmax, final norm and the backward pass of norms.
-    StaticExtras,
-    /// Forward blocks and the gradients of activations, with weights as data.
-    Dynamic,
-    /// The forward blocks of dynamic; the backward pass on the CPU.
-    DynamicCpuBwd,
-    /// Projections with weights baked in once: for a base that does not change.
-    Conv,
-    /// As conv, with one program for Q, K and V, and one for the feed-forward block.
-    ConvFused,
+/// Defines an enum whose values have names: as they are typed, printed and stored.
+macro_rules! named {
+    ($(#[$meta:meta])* $name:ident { $($(#[$about:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub enum $name { $($(#[$about])* $variant),+ }
+
+        impl $name {
+            /// Every one.
+            pub const ALL: [$name; $name::NAMES.len()] = [$($name::$variant),+];
+            /// Their names.
+            pub const NAMES: &'static [&'static str] = &[$($text),+];
+
+            /// How it is typed.
+            pub fn name(self) -> &'static str {
+                match self { $($name::$variant => $text),+ }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.name())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<$name, String> {
+                let found = $name::ALL.into_iter().find(|value| value.name() == text);
+                found.ok_or_else(|| format!("found `{text}`, available: {}", $name::NAMES.join(", ")))
+            }
+        }
+    };
+}
+
+named! {
+    /// Which blocks run on the device, and where their weights are.
+    Pipeline {
+        /// The projections of the forward pass; everything else on the CPU.
+        MatmulOnly = "matmul-only",
+        /// Forward blocks and the gradients of activations, with weights baked into programs that each update makes anew.
+        Static = "static",
+        /// As static, with classifier, softmax, final norm and the backward pass of norms.
+        StaticExtras = "static-extras",
+        /// Forward blocks and the gradients of activations, with weights as data.
+        #[default]
+        Dynamic = "dynamic",
+        /// The forward blocks of dynamic; the backward pass on the CPU.
+        DynamicCpuBwd = "dynamic-cpu-bwd",
+        /// Projections with weights baked in once: for a base that does not change.
+        Conv = "conv",
+        /// As conv, with one program for Q, K and V, and one for the feed-forward block.
+        ConvFused = "conv-fused",
+    }
+}
+
+named! {
+    /// Which set of kernels makes up a pipeline.
+    KernelForm {
+        /// Ours: fewer dispatches, fewer bytes.
+        #[default]
+        Fused = "fused",
+        /// One kernel for one, those of the published systems.
+        Original = "original",
+    }
+}
+
+named! {
+    /// Where the weights of a dynamic pipeline are.
+    WeightForm {
+        /// Beside the activations, along the width of one surface.
+        #[default]
+        Packed = "packed",
+        /// In surfaces of their own, as further parameters of the function.
+        Parameters = "parameters",
+    }
 }
 
 impl Pipeline {
-    /// Every pipeline.
-    pub const ALL: [Pipeline; 7] = [
-        Pipeline::MatmulOnly,
-        Pipeline::Static,
-        Pipeline::StaticExtras,
-        Pipeline::Dynamic,
-        Pipeline::DynamicCpuBwd,
-        Pipeline::Conv,
-        Pipeline::ConvFused,
-    ];
-
-    /// How it is typed.
-    pub fn name(self) -> &'static str {
-        match self {
-            Pipeline::MatmulOnly => "matmul-only",
-            Pipeline::Static => "static",
-            Pipeline::StaticExtras => "static-extras",
-            Pipeline::Dynamic => "dynamic",
-            Pipeline::DynamicCpuBwd => "dynamic-cpu-bwd",
-            Pipeline::Conv => "conv",
-            Pipeline::ConvFused => "conv-fused",
-        }
-    }
-
-    /// The pipeline typed `name`.
-    pub fn of_name(name: &str) -> Option<Pipeline> {
-        Pipeline::ALL.into_iter().find(|p| p.name() == name)
-    }
-
     /// Whether its programs hold the weights of a base that must not change.
     pub fn freezes_base(self) -> bool {
         matches!(self, Pipeline::Conv | Pipeline::ConvFused)
     }
-}
-
-impl fmt::Display for Pipeline {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// Which set of kernels makes up a pipeline.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum KernelForm {
-    /// Ours: fewer dispatches, fewer bytes.
-    #[default]
-    Fused,
-    /// One kernel for one, those of the published systems.
-    Original,
-}
-
-/// Where the weights of a dynamic pipeline are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum WeightForm {
-    /// Beside the activations, along the width of one surface.
-    #[default]
-    Packed,
-    /// In surfaces of their own, as further parameters of the function.
-    Parameters,
 }
 
 /// A pipeline and its options.
@@ -103,5 +109,12 @@ impl PipelineOptions {
     pub fn of(pipeline: Pipeline) -> PipelineOptions {
         let (kernels, weights) = (KernelForm::default(), WeightForm::default());
         PipelineOptions { pipeline, kernels, weights, layers_per_program: 1, int8: false }
+    }
+
+    /// The same for a model of `layers` layers: programs of several layers must divide them.
+    pub fn of_layers(self, layers: usize) -> PipelineOptions {
+        let most = self.layers_per_program.min(crate::kernels::layers::MOST);
+        let span = (1..=most).rev().find(|n| layers.is_multiple_of(*n)).unwrap_or(1);
+        PipelineOptions { layers_per_program: span, ..self }
     }
 }

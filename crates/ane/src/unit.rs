@@ -1,6 +1,7 @@
 //! [`Unit`]: one kernel of a pipeline on a device, for every layer: compiled, its surfaces allocated, its weights in place,
 //! its requests bound.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Instant;
@@ -118,13 +119,15 @@ pub struct Unit<D: Device> {
     pub off: Option<String>,
     /// Layers of one program.
     pub span: usize,
+    /// What is compiled: the same for every layer and every update.
+    text: OnceCell<String>,
     slots: Vec<Slot<D>>,
 }
 
 impl<D: Device> Unit<D> {
     pub fn new(spec: KernelSpec) -> Unit<D> {
         let span = span(&spec);
-        Unit { spec, off: None, span, slots: Vec::new() }
+        Unit { spec, off: None, span, text: OnceCell::new(), slots: Vec::new() }
     }
 
     /// Programs that are compiled for new weights.
@@ -165,13 +168,13 @@ impl<D: Device> Unit<D> {
     }
 
     fn open(&self, device: &D, common: &mut Common<D>, model: &Model<'_>, layer: usize) -> Result<Slot<D>, Failure> {
-        let text = self.spec.program.clone().in_dialect(device.dialect()).to_string();
-        let kernel = match common.compiled.get(&text).filter(|_| !self.spec.bakes_weights()) {
+        let text = self.text.get_or_init(|| self.spec.program.clone().in_dialect(device.dialect()).to_string());
+        let kernel = match common.compiled.get(text).filter(|_| !self.spec.bakes_weights()) {
             Some(kernel) => kernel.clone(),
             None => {
-                let kernel = Rc::new(self.compile(device, &text, model, layer)?);
+                let kernel = Rc::new(self.compile(device, text, model, layer)?);
                 if !self.spec.bakes_weights() {
-                    common.compiled.insert(text, kernel.clone());
+                    common.compiled.insert(text.clone(), kernel.clone());
                 }
                 kernel
             }

@@ -34,7 +34,7 @@ struct Bound<K: Kernel> {
     request: K::Request,
     inputs: Vec<Slot<K::Surface>>,
     outputs: Vec<Slot<K::Surface>>,
-    /// Whether the last evaluation failed; locked while one runs, because a request is not re-entrant.
+    /// Whether there is no result: nothing was evaluated yet, or the last evaluation failed; locked while one runs, because a request is not re-entrant.
     failed: Mutex<bool>,
 }
 
@@ -120,7 +120,7 @@ impl<D: Device> Kernels for Bridge<D> {
         let inputs = self.slots("inputs", kernel.inputs(), inputs)?;
         let outputs = self.slots("outputs", kernel.outputs(), outputs)?;
         let request = kernel.request(&surfaces(&inputs), &surfaces(&outputs))?;
-        let bound = Arc::new(Bound { kernel, request, inputs, outputs, failed: Mutex::new(false) });
+        let bound = Arc::new(Bound { kernel, request, inputs, outputs, failed: Mutex::new(true) });
         let mut kernels = lock(&self.kernels);
         kernels.last += HANDLE_STEP;
         let handle = kernels.last;

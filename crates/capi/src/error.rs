@@ -87,7 +87,7 @@ pub enum BridgeError {
         size: usize,
     },
     /// The outputs are those of no evaluation.
-    #[error("the last evaluation failed: its outputs mean nothing")]
+    #[error("there is no result: nothing was evaluated, or the last evaluation failed")]
     NoResult,
     /// A handle that was never given out, or was freed.
     #[error("this is no kernel, or it was freed")]

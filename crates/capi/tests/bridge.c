@@ -233,7 +233,7 @@ static int test_faults(void) {
     CHECK(k && ane_bridge_eval(k));
     REFUSED(!ane_bridge_eval(k), "0x1d");
     ane_bridge_read_output(k, 0, y, sizeof y);
-    REFUSED(y[0] == 7, "outputs mean nothing");
+    REFUSED(y[0] == 7, "there is no result");
     CHECK(ane_bridge_eval(k));
     ane_bridge_read_output(k, 0, y, sizeof y);
     CHECK(y[0] == 0);

@@ -12,8 +12,8 @@ use crate::{Batch, Engine, EngineError, LossSum, Params, Probe, Ready, Walk};
 pub struct Adapting<'a, B> {
     walk: Walk<'a, B>,
     base: Arc<Vec<f32>>,
-    /// The base with the adapter multiplied out, in the merged form.
-    merged: Option<Vec<f32>>,
+    /// The base with the adapter multiplied out, in the merged form, and the adapter that it was done for.
+    merged: Option<(Vec<f32>, Vec<f32>)>,
     /// The adapter at two points beside it, once they were asked for.
     points: [Vec<f32>; 2],
 }
@@ -21,7 +21,7 @@ pub struct Adapting<'a, B> {
 impl<'a, B: Blocks> Adapting<'a, B> {
     /// The adapter `adapter` on `walk`, whose weights are `base`, in the order of its layout.
     pub fn new(walk: Walk<'a, B>, base: Arc<Vec<f32>>, adapter: &AdapterSpec) -> Adapting<'a, B> {
-        let merged = (adapter.form == AdapterForm::Merged).then(|| base.to_vec());
+        let merged = (adapter.form == AdapterForm::Merged).then(|| (base.to_vec(), Vec::new()));
         Adapting { walk: walk.adapted(adapter), base, merged, points: [Vec::new(), Vec::new()] }
     }
 }
@@ -32,7 +32,12 @@ impl Engine for Adapting<'_, OnCpu> {
     }
 
     fn refresh(&mut self, params: &[f32]) -> Ready {
-        if let (Some(merged), Some(plan)) = (&mut self.merged, &self.walk.context().adapter) {
+        if let (Some((merged, of)), Some(plan)) = (&mut self.merged, &self.walk.context().adapter) {
+            // batch after batch of an evaluation comes with the same adapter
+            if of == params {
+                return Ready::Now;
+            }
+            params.clone_into(of);
             for t in self.walk.layout().tensors() {
                 plan.merge(t, &self.base[t.range.clone()], params, 0..t.shape[0], &mut merged[t.range.clone()]);
             }
@@ -42,7 +47,7 @@ impl Engine for Adapting<'_, OnCpu> {
 
     fn evaluate(&mut self, params: &[f32], batch: &Batch<'_>) -> Result<LossSum, EngineError> {
         self.refresh(params);
-        let base = self.merged.as_ref().unwrap_or(&self.base);
+        let base = self.merged.as_ref().map_or(&*self.base, |(merged, _)| merged);
         self.walk.loss(Params { base, adapter: params }, batch)
     }
 
@@ -54,7 +59,7 @@ impl Engine for Adapting<'_, OnCpu> {
         accumulate: bool,
         stop: &mut dyn FnMut() -> bool,
     ) -> Result<Option<LossSum>, EngineError> {
-        let base = self.merged.as_ref().unwrap_or(&self.base);
+        let base = self.merged.as_ref().map_or(&*self.base, |(merged, _)| merged);
         self.walk.loss_and_grad_unless(Params { base, adapter: params }, batch, grad, accumulate, stop)
     }
 

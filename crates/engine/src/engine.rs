@@ -128,11 +128,6 @@ pub trait Engine {
         parts.into_iter().map(|part| (part, "cpu".to_owned())).collect()
     }
 
-    /// Bytes of a device's memory that it will hold; 0 without a device.
-    fn surface_bytes(&self) -> u64 {
-        0
-    }
-
     /// What a device did, where there is one beside the CPU.
     fn device(&self) -> Option<DeviceReport> {
         None

@@ -16,7 +16,7 @@ pub use conmezo::ConMezo;
 pub use fzoo::Fzoo;
 pub use hizoo::Hizoo;
 pub use lozo::Lozo;
-pub use mezo::{Line, Mezo};
+pub use mezo::{Central, Directions, Line, Mezo};
 pub use sparse::SparseMezo;
 
 use engine::Probe;

@@ -13,7 +13,8 @@ use engine::{DIRECTION_TILE, Direction, Probe};
 use kernels::Cpu;
 use kernels::direction::Noise;
 
-use super::{Estimator, Line, Measured, Mezo, direction_seed};
+use super::mezo::differences;
+use super::{Estimator, Line, Measured, direction_seed};
 use crate::gradient::{Term, global_norm};
 
 const CHUNK: usize = 8 * DIRECTION_TILE;
@@ -73,7 +74,7 @@ impl Estimator for ConMezo {
     }
 
     fn conclude(&mut self, measured: &Measured<'_>, _params: &[f32]) {
-        Mezo::differences(&self.line, measured, &mut self.coefficient);
+        differences(&self.line, measured, &mut self.coefficient);
     }
 
     fn recall(&mut self, coefficients: &[f32]) -> bool {

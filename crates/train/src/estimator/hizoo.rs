@@ -14,7 +14,8 @@ use engine::{DIRECTION_TILE, Direction, Probe};
 use kernels::Cpu;
 use kernels::direction::Noise;
 
-use super::{Estimator, Line, Measured, Mezo, direction_seed};
+use super::mezo::differences;
+use super::{Estimator, Line, Measured, direction_seed};
 use crate::gradient::Term;
 
 /// Where `H` is kept: far beyond what a slow average reaches, and no step is infinite.
@@ -81,7 +82,7 @@ impl Estimator for Hizoo {
     }
 
     fn conclude(&mut self, measured: &Measured<'_>, _params: &[f32]) {
-        Mezo::differences(&self.line, measured, &mut self.coefficient);
+        differences(&self.line, measured, &mut self.coefficient);
         let sum: f64 = measured.pairs.iter().flatten().sum();
         self.curvature = (sum - 2.0 * measured.base).abs() / (2.0 * f64::from(self.line.eps).powi(2));
     }

@@ -11,13 +11,12 @@
 
 use std::sync::Arc;
 
-use engine::{Direction, Probe};
-use kernels::Cpu;
+use engine::Direction;
 use kernels::direction::{Distribution, Noise};
 use model::Layout;
 
-use super::{Estimator, Line, Measured, Mezo, direction_seed};
-use crate::gradient::Term;
+use super::mezo::{Central, Directions};
+use super::{Line, direction_seed};
 
 /// Where a tensor and its factors lie.
 struct Place {
@@ -31,7 +30,7 @@ struct Place {
 }
 
 /// `U V^T / sqrt(r)` for matrices, noise for vectors.
-struct LowRank {
+pub struct LowRank {
     places: Arc<[Place]>,
     rank: usize,
     u: Vec<f32>,
@@ -75,14 +74,14 @@ impl LowRank {
     }
 }
 
-/// See the module.
-pub struct Lozo {
-    line: Line,
+/// Directions of low rank, of which V stays for some steps.
+pub struct Lazy {
     /// Steps that V stays for.
     interval: u64,
-    directions: Vec<LowRank>,
-    coefficients: Vec<f32>,
 }
+
+/// See the module.
+pub type Lozo = Central<Lazy>;
 
 impl Lozo {
     /// The estimator of `line` by directions of rank `rank` for weights of `layout`; V stays for `interval` steps.
@@ -100,49 +99,25 @@ impl Lozo {
         let places: Arc<[Place]> = places.into();
         let noise = Noise { seed: 0, distribution: Distribution::Gaussian, isa: line.isa };
         let low_rank = || LowRank { places: places.clone(), rank, u: vec![0.0; rows * rank], v: vec![0.0; floats], noise };
-        let directions = (0..line.directions).map(|_| low_rank()).collect();
-        Lozo { line, interval: interval.max(1), directions, coefficients: vec![0.0; line.directions] }
+        Central::along(line, Lazy { interval: interval.max(1) }, low_rank)
     }
 }
 
 /// Sets the seeds of V apart from those of U.
 const LAZY: u64 = 1 << 63;
 
-impl Estimator for Lozo {
-    fn begin(&mut self, _cpu: &Cpu, step: u64, _params: &[f32]) {
+impl Directions for Lazy {
+    type Direction = LowRank;
+
+    fn settle(&mut self, directions: &mut [LowRank], line: &Line, step: u64, _params: &[f32]) {
         let epoch = (step - 1) / self.interval;
-        for (k, direction) in self.directions.iter_mut().enumerate() {
-            direction.noise.seed = direction_seed(self.line.seed, LAZY | epoch, k);
+        for (k, direction) in directions.iter_mut().enumerate() {
+            direction.noise.seed = direction_seed(line.seed, LAZY | epoch, k);
             direction.noise.fill(0, &mut direction.v);
-            direction.noise.seed = direction_seed(self.line.seed, step, k);
+            direction.noise.seed = direction_seed(line.seed, step, k);
             direction.noise.fill(0, &mut direction.u);
             // another stream for vectors
             direction.noise.seed ^= LAZY;
         }
-    }
-
-    fn probes(&self) -> usize {
-        self.directions.len()
-    }
-
-    fn probe(&self, i: usize) -> Probe<'_> {
-        Probe { direction: &self.directions[i], second: None, scales: [self.line.eps, -self.line.eps] }
-    }
-
-    fn conclude(&mut self, measured: &Measured<'_>, _params: &[f32]) {
-        Mezo::differences(&self.line, measured, &mut self.coefficients);
-    }
-
-    fn recall(&mut self, coefficients: &[f32]) -> bool {
-        let fits = coefficients.len() == self.coefficients.len();
-        if fits {
-            self.coefficients.copy_from_slice(coefficients);
-        }
-        fits
-    }
-
-    fn terms(&self) -> Vec<Term<'_>> {
-        let terms = self.directions.iter().zip(&self.coefficients);
-        terms.map(|(direction, &coefficient)| Term { direction, coefficient }).collect()
     }
 }

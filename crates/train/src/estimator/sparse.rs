@@ -10,16 +10,15 @@
 
 use std::sync::Arc;
 
-use engine::{Direction, Probe};
-use kernels::Cpu;
+use engine::Direction;
 use kernels::direction::Noise;
 use model::Layout;
 
-use super::{Estimator, Line, Measured, Mezo, direction_seed};
-use crate::gradient::Term;
+use super::mezo::{Central, Directions};
+use super::{Line, direction_seed};
 
 /// Noise where weights are small, else 0.
-struct Masked {
+pub struct Masked {
     noise: Noise,
     /// End of each tensor.
     ends: Arc<[usize]>,
@@ -42,14 +41,14 @@ impl Direction for Masked {
     }
 }
 
-/// See the module.
-pub struct SparseMezo {
-    line: Line,
+/// Directions over the small weights alone.
+pub struct Small {
     /// Share of the weights that is left alone.
     sparsity: f64,
-    directions: Vec<Masked>,
-    coefficients: Vec<f32>,
 }
+
+/// See the module.
+pub type SparseMezo = Central<Small>;
 
 impl SparseMezo {
     /// The estimator of `line` that leaves a share `sparsity` of each tensor of `layout` alone.
@@ -57,17 +56,19 @@ impl SparseMezo {
         let noise = Noise { seed: 0, distribution: line.distribution, isa: line.isa };
         let ends: Arc<[usize]> = layout.tensors().iter().map(|t| t.range.end).collect();
         let masked = || Masked { noise, ends: ends.clone(), thresholds: vec![f32::NAN; ends.len()] };
-        let directions = (0..line.directions).map(|_| masked()).collect();
-        SparseMezo { line, sparsity, directions, coefficients: vec![0.0; line.directions] }
+        Central::along(line, Small { sparsity }, masked)
     }
+}
 
-    fn settle(&mut self, params: &[f32]) {
-        let ends = self.directions.first().map_or_else(|| Arc::from([]), |d| d.ends.clone());
+impl Small {
+    /// Settles what counts as small.
+    fn measure(&self, directions: &mut [Masked], params: &[f32]) {
+        let ends = directions.first().map_or_else(|| Arc::from([]), |d| d.ends.clone());
         let mut start = 0;
         for (i, &end) in ends.iter().enumerate() {
             let kept = ((end - start) as f64 * (1.0 - self.sparsity)).round() as usize;
             let threshold = smallest(&params[start..end], kept);
-            self.directions.iter_mut().for_each(|d| d.thresholds[i] = threshold);
+            directions.iter_mut().for_each(|d| d.thresholds[i] = threshold);
             start = end;
         }
     }
@@ -101,58 +102,34 @@ fn reach(counts: &[usize], k: usize) -> (usize, usize) {
     (counts.len() - 1, before)
 }
 
-impl Estimator for SparseMezo {
-    fn begin(&mut self, _cpu: &Cpu, step: u64, params: &[f32]) {
-        if self.directions.iter().any(|d| d.thresholds.iter().any(|t| t.is_nan())) {
-            self.settle(params);
+impl Directions for Small {
+    type Direction = Masked;
+
+    fn settle(&mut self, directions: &mut [Masked], line: &Line, step: u64, params: &[f32]) {
+        if directions.iter().any(|d| d.thresholds.iter().any(|t| t.is_nan())) {
+            self.measure(directions, params);
         }
-        for (k, direction) in self.directions.iter_mut().enumerate() {
-            direction.noise.seed = direction_seed(self.line.seed, step, k);
+        for (k, direction) in directions.iter_mut().enumerate() {
+            direction.noise.seed = direction_seed(line.seed, step, k);
         }
     }
 
-    fn probes(&self) -> usize {
-        self.directions.len()
+    fn density(&self) -> f64 {
+        1.0 - self.sparsity
     }
 
-    fn probe(&self, i: usize) -> Probe<'_> {
-        Probe { direction: &self.directions[i], second: None, scales: [self.line.eps, -self.line.eps] }
+    fn state<'d>(&self, directions: &'d [Masked]) -> Vec<(&'static str, &'d [f32])> {
+        directions.first().map(|d| ("thresholds", d.thresholds.as_slice())).into_iter().collect()
     }
 
-    fn conclude(&mut self, measured: &Measured<'_>, _params: &[f32]) {
-        Mezo::differences(&self.line, measured, &mut self.coefficients);
-    }
-
-    fn recall(&mut self, coefficients: &[f32]) -> bool {
-        let fits = coefficients.len() == self.coefficients.len();
-        if fits {
-            self.coefficients.copy_from_slice(coefficients);
-        }
-        fits
-    }
-
-    fn terms(&self) -> Vec<Term<'_>> {
-        let terms = self.directions.iter().zip(&self.coefficients);
-        terms.map(|(direction, &coefficient)| Term { direction, coefficient }).collect()
-    }
-
-    fn norm(&self, n: usize) -> f64 {
-        let squares: f64 = self.coefficients.iter().map(|c| f64::from(*c).powi(2)).sum();
-        (squares * n as f64 * (1.0 - self.sparsity)).sqrt()
-    }
-
-    fn state(&self) -> Vec<(&'static str, &[f32])> {
-        self.directions.first().map(|d| ("thresholds", d.thresholds.as_slice())).into_iter().collect()
-    }
-
-    fn load(&mut self, state: &[Vec<f32>]) {
-        for (direction, thresholds) in self.directions.iter_mut().zip(state.iter().cycle()) {
+    fn load(&mut self, directions: &mut [Masked], state: &[Vec<f32>]) {
+        for (direction, thresholds) in directions.iter_mut().zip(state.iter().cycle()) {
             direction.thresholds.copy_from_slice(thresholds);
         }
     }
 
-    fn reset(&mut self) {
-        self.directions.iter_mut().for_each(|d| d.thresholds.fill(f32::NAN));
+    fn reset(&mut self, directions: &mut [Masked]) {
+        directions.iter_mut().for_each(|d| d.thresholds.fill(f32::NAN));
     }
 }
 
