@@ -43,6 +43,8 @@ pub struct TrainConfig {
     pub data: String,
     /// `tokenizer.json` or a folder with one; otherwise the model's or prepared data's, else trained on the data.
     pub tokenizer: Option<PathBuf>,
+    /// Chat template of conversations; otherwise the tokenizer's.
+    pub template: Option<PathBuf>,
     /// Ids of a raw token file, or of the tokenizer trained on the data ([`TRAINED_VOCAB`] when not given).
     pub vocab_size: Option<usize>,
     /// Width of the tokens of a raw token file.
@@ -174,6 +176,7 @@ impl Default for TrainConfig {
             model_config: None,
             data: "stories".into(),
             tokenizer: None,
+            template: None,
             vocab_size: None,
             token_width: TokenWidth::Auto,
             out: None,

@@ -36,11 +36,12 @@ pub struct Corpus {
 
 /// The tokens of `data`: `stories`, `tinystories`, a text or JSONL file or folder, a raw `.bin` file or a prepared folder.
 /// Text is prepared into the cache, with progress, unless it is there already; without `tok` a tokenizer is trained on it.
+/// Conversations are written as the chat template in `template` says, else as the tokenizer's own.
 ///
 /// # Errors
 /// 66 when nothing is there, 69 when TinyStories has not been fetched, 65 for bad data, 73 and 74 when the cache cannot be
 /// written.
-pub fn locate(data: &str, tok: Option<Tok>, threads: usize, out: Out) -> anyhow::Result<Corpus> {
+pub fn locate(data: &str, tok: Option<Tok>, template: Option<&Path>, threads: usize, out: Out) -> anyhow::Result<Corpus> {
     let source = match data {
         "stories" => Source::stories(STORIES_SEED),
         "tinystories" => Source::open(&tinystories()?)?,
@@ -58,7 +59,8 @@ pub fn locate(data: &str, tok: Option<Tok>, threads: usize, out: Out) -> anyhow:
         Some(Tok::Train(vocab)) => TokenizerChoice::Train { vocab },
         None => TokenizerChoice::Train { vocab: TRAINED_VOCAB },
     };
-    let prepared = prepare(data, PrepareOptions { source, tokenizer, threads }, out)?;
+    let template = template.map(crate::template_file::read).transpose()?;
+    let prepared = prepare(data, PrepareOptions { source, tokenizer, template, threads }, out)?;
     Ok(Corpus { name: data.to_owned(), path: prepared.folder, tokenizer: Some(prepared.tokenizer) })
 }
 
@@ -118,8 +120,10 @@ fn prepare(name: &str, options: PrepareOptions, out: Out) -> anyhow::Result<Prep
     drop(progress);
     if !prepared.reused {
         let m = &prepared.manifest;
+        let loss =
+            m.mask.as_ref().map_or_else(String::new, |mask| format!(" ({} with loss)", out::count(mask.loss_tokens as f64)));
         out.say(format!(
-            "prepared {name}: {} documents, {} tokens of {} ids in {:.1} s, kept in {}",
+            "prepared {name}: {} documents, {} tokens{loss} of {} ids in {:.1} s, kept in {}",
             out::count(m.documents as f64),
             out::count(m.tokens as f64),
             m.vocab_size,
@@ -178,10 +182,10 @@ mod tests {
         let bin = dir.path().join("tokens.bin");
         std::fs::write(&bin, [1, 0, 2, 0]).unwrap();
         let out = Out::new(false, true, false);
-        let corpus = locate(bin.to_str().unwrap(), Some(Tok::Train(300)), 1, out).unwrap();
+        let corpus = locate(bin.to_str().unwrap(), Some(Tok::Train(300)), None, 1, out).unwrap();
         assert_eq!(corpus.path, bin);
         assert!(corpus.tokenizer.is_none());
-        let gone = locate("/nowhere/at/all.txt", None, 1, out).unwrap_err();
+        let gone = locate("/nowhere/at/all.txt", None, None, 1, out).unwrap_err();
         assert_eq!(exit::code_of(&gone), exit::MISSING);
     }
 }

@@ -14,6 +14,7 @@ mod place;
 mod run;
 mod sample;
 mod stop;
+mod template_file;
 mod tokenizer_file;
 mod wire;
 

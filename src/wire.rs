@@ -84,6 +84,7 @@ pub fn open(resolved: &mut Resolved, cpu: &Cpu, map: Option<VocabMap>, out: Out)
     for note in data.notes() {
         out.say(note);
     }
+    settle_packing(resolved, &data, out);
     let choice = match choice {
         ModelChoice::Auto => ModelChoice::Preset(Box::new(crate::auto::choose(resolved, cpu, &data, out)?)),
         other => other,
@@ -157,6 +158,19 @@ fn settle_val_tokens(resolved: &mut Resolved, spec: &ModelSpec) -> anyhow::Resul
     resolved.decide("val-tokens", &tokens.to_string(), "what this model is measured on in seconds")
 }
 
+/// Prompts with completions do not see each other, unless something else was asked for or the rest of the run cannot do it.
+fn settle_packing(resolved: &mut Resolved, data: &Dataset, out: Out) {
+    let asked = resolved.is_typed("packing") || resolved.resume.is_some();
+    if asked || data.mask().is_none() || resolved.config.packing == Packing::Documents {
+        return;
+    }
+    let mut apart = resolved.clone();
+    match apart.decide("packing", Packing::Documents.name(), "what the data holds are examples") {
+        Ok(()) => *resolved = apart,
+        Err(why) => out.say(format!("examples share windows and see each other (--packing stream): {why}")),
+    }
+}
+
 /// Rows of the exported embedding: those of the released model, or what the data's tokenizer has.
 fn full_vocab(base: Option<&formats::Model>, shape: &ModelSpec, data: &Dataset) -> anyhow::Result<usize> {
     let of_data = data.vocab().full_vocab;
@@ -204,7 +218,7 @@ fn open_data(
         (None, Some(_)) => None,
         (None, None) => Some(Tok::Train(config.vocab_size.unwrap_or(PRESET_VOCAB))),
     };
-    let corpus = corpus::locate(&config.data, tok, cpu.pool().threads(), out)?;
+    let corpus = corpus::locate(&config.data, tok, config.template.as_deref(), cpu.pool().threads(), out)?;
     let raw = corpus.tokenizer.is_none();
     let declared = match choice {
         _ if !raw => None,

@@ -43,6 +43,8 @@ fn every_command_of_the_readme_runs() {
     std::fs::write(path("my.txt"), &text).unwrap();
     let line = |i: usize| format!("{}\n", serde_json::json!({ "text": format!("Story {i}: {}", &text[..4000]) }));
     std::fs::write(path("my.jsonl"), (0..9).map(line).collect::<String>()).unwrap();
+    let pair = |i: usize| format!("{{\"prompt\": \"What is {i}? \", \"completion\": \"It is {}.\"}}\n", i % 7);
+    std::fs::write(path("chats.jsonl"), (0..50).map(pair).collect::<String>()).unwrap();
     let ids = (0..30_000u32).flat_map(|i| ((i * i % 500) as u16).to_le_bytes()).collect::<Vec<u8>>();
     std::fs::write(path("tokens.bin"), ids).unwrap();
     run(dir.path(), &["train", "stories-1m", "--steps", "2", "--val-tokens", "512", "--out", "runs/stories-1m-1"]);

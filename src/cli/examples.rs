@@ -64,7 +64,8 @@ pub const DATA_TOKENIZE: &str = "Examples:
 
 pub const DATA_INSPECT: &str = "Examples:
   autoane data inspect prepared
-  autoane data inspect tokens.bin --vocab-size 32000";
+  autoane data inspect tokens.bin --vocab-size 32000
+  autoane data inspect chats.jsonl --mask --tokenizer path/to/hf-model --template chatml.jinja";
 
 pub const MODELS: &str = "Examples:
   autoane models

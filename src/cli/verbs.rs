@@ -124,6 +124,9 @@ pub struct EvalArgs {
     /// Tokenizer: tokenizer.json, a folder with one, GGUF, or llama2.c's tokenizer.bin [default: the model's]
     #[arg(long, value_name = "PATH")]
     pub tokenizer: Option<PathBuf>,
+    /// Chat template of data with `messages` [default: the run's, else the tokenizer's]
+    #[arg(long, value_name = "FILE")]
+    pub template: Option<PathBuf>,
     /// Share at the end of the data that is read; 1 reads all of it [default: the run's, else 0.1]
     #[arg(long, value_name = "F", allow_negative_numbers = true, value_parser = fraction)]
     pub val_fraction: Option<f64>,
@@ -133,7 +136,7 @@ pub struct EvalArgs {
     /// Tokens a window [default: the run's, else 256]
     #[arg(long, value_name = "N", value_parser = positive_size)]
     pub seq_len: Option<usize>,
-    /// Windows of the token stream, or of whole documents that do not see each other [default: the run's, else stream]
+    /// Windows of the token stream, or of whole documents that do not see each other [default: the run's, else stream; documents for data with `prompt` or `messages`]
     #[arg(long, value_name = "HOW", value_parser = clap::builder::PossibleValuesParser::new(crate::config::Packing::NAMES))]
     pub packing: Option<String>,
     /// Windows a pass [default: the run's, else 8]
@@ -298,6 +301,9 @@ pub struct TokenizeArgs {
     /// Tokenizer: tokenizer.json, a folder with one, GGUF, or llama2.c's tokenizer.bin [default: trained on the data]
     #[arg(long, value_name = "PATH")]
     pub tokenizer: Option<PathBuf>,
+    /// Chat template of lines with `messages` [default: the tokenizer's]
+    #[arg(long, value_name = "FILE")]
+    pub template: Option<PathBuf>,
     /// Ids of the tokenizer that is trained on the data
     #[arg(long, value_name = "N", default_value = "4096", value_parser = vocabulary, conflicts_with = "tokenizer")]
     pub vocab_size: usize,
@@ -309,7 +315,7 @@ pub struct TokenizeArgs {
 /// `data inspect PATH`
 #[derive(Clone, Debug, Args)]
 pub struct DataInspectArgs {
-    /// Token file or prepared folder
+    /// Token file or prepared folder; with --mask a text or JSONL file, too
     pub path: PathBuf,
     /// Ids of the vocabulary of a raw token file: larger ones are an error
     #[arg(long, value_name = "N", value_parser = vocabulary)]
@@ -317,9 +323,18 @@ pub struct DataInspectArgs {
     /// Type of the tokens of a raw token file
     #[arg(long, value_name = "TYPE", default_value = "auto", value_parser = clap::builder::PossibleValuesParser::new(crate::config::TokenWidth::NAMES))]
     pub token_width: String,
-    /// Tokenizer that shows the first tokens as text
+    /// Tokenizer that shows the first tokens as text; with --mask the one that text is tokenized with [default: trained on it]
     #[arg(long, value_name = "PATH")]
     pub tokenizer: Option<PathBuf>,
+    /// Show which tokens of the first documents carry loss, and the share of all that do
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", hide_default_value = true, hide_possible_values = true)]
+    pub mask: bool,
+    /// Chat template of lines with `messages`, with --mask [default: the tokenizer's]
+    #[arg(long, value_name = "FILE", requires = "mask")]
+    pub template: Option<PathBuf>,
+    /// Documents that are shown, with --mask
+    #[arg(long, value_name = "N", default_value = "3", value_parser = positive_size)]
+    pub records: usize,
 }
 
 /// `bench [MODEL]`

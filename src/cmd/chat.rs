@@ -78,12 +78,7 @@ fn read_turns(conversation: &mut Conversation<'_>, out: Out) -> anyhow::Result<(
 /// The template that was asked for, else the model's own.
 fn template(args: &ChatArgs, tokenizer: &Tokenizer, model: &Path) -> anyhow::Result<ChatTemplate> {
     if let Some(path) = &args.template {
-        let source = std::fs::read(path).map_err(|e| data::DataError::reading(path, e))?;
-        let bad = |e: std::string::FromUtf8Error| {
-            let at = data::Place::Byte(e.utf8_error().valid_up_to() as u64);
-            data::DataError::bad(path, at, "a chat template", "bytes that are not UTF-8")
-        };
-        return Ok(ChatTemplate::new(&String::from_utf8(source).map_err(bad)?, path)?);
+        return Ok(ChatTemplate::new(&crate::template_file::read(path)?.source, path)?);
     }
     let Some(source) = tokenizer.chat_template() else {
         let what = format!("{} has no chat template, so it was hardly trained on conversations", model.display());

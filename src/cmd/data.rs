@@ -3,6 +3,7 @@
 mod download;
 #[cfg(feature = "download")]
 mod fetch;
+mod mask;
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -73,7 +74,8 @@ fn tokenize(args: &TokenizeArgs, out: Out) -> anyhow::Result<()> {
         if args.input == "stories" { Source::stories(corpus::STORIES_SEED) } else { Source::open(Path::new(&args.input))? };
     let threads = args.threads.unwrap_or_else(meter::logical_cpus);
     let mut progress = out.progress("tokenizing", 0);
-    let options = PrepareOptions { source, tokenizer, threads };
+    let template = args.template.as_deref().map(crate::template_file::read).transpose()?;
+    let options = PrepareOptions { source, tokenizer, template, threads };
     let prepared = prepare(&options, &args.out, &mut |documents, tokens| {
         progress.update(0, format!("{} documents, {} tokens", out::count(documents as f64), out::count(tokens as f64)));
     })?;
@@ -85,7 +87,8 @@ fn tokenize(args: &TokenizeArgs, out: Out) -> anyhow::Result<()> {
     out.say(format!("train on it with: autoane train --data {}", args.out.display()));
     out.json(&json!({
         "out": args.out, "reused": prepared.reused, "documents": m.documents, "tokens": m.tokens, "text_bytes": m.text_bytes,
-        "vocab_size": m.vocab_size, "end_of_text_id": m.eot, "tokens_sha256": m.tokens_sha256, "seconds": seconds,
+        "vocab_size": m.vocab_size, "end_of_text_id": m.eot, "tokens_sha256": m.tokens_sha256, "loss_tokens": m.mask.as_ref().map_or(m.tokens, |mask| mask.loss_tokens),
+        "seconds": seconds,
     }))
 }
 
@@ -94,6 +97,9 @@ fn inspect(args: &DataInspectArgs, out: Out) -> anyhow::Result<()> {
     let options = TokensOptions { vocab: args.vocab_size, width, tokenizer: args.tokenizer.clone() };
     if !args.path.exists() {
         return Err(Exit::new(exit::MISSING, format!("{}: no such file or folder", args.path.display())).into());
+    }
+    if args.mask {
+        return mask::show(args, out);
     }
     describe_tokens(&args.path, &options, out)?.print(&args.path, out)
 }

@@ -31,6 +31,8 @@ struct Windowing {
     val_fraction: f64,
     val_tokens: usize,
     batch_size: usize,
+    /// Whether some tokens carry no loss.
+    masked: bool,
 }
 
 impl Windowing {
@@ -58,6 +60,7 @@ impl Windowing {
             val_tokens: args.val_tokens.unwrap_or(config.val_tokens),
             // products of other sizes may go another way, with other last bits
             batch_size: args.batch_size.unwrap_or(config.batch_size),
+            masked: false,
         })
     }
 }
@@ -66,9 +69,13 @@ impl Windowing {
 pub fn run(args: &EvalArgs, out: Out) -> anyhow::Result<()> {
     let cpu = args.machine.cpu()?;
     let model = model_file::open_said(&args.model, &args.assumed, out)?;
-    let how = Windowing::of(args, &model, out)?;
+    let mut how = Windowing::of(args, &model, out)?;
     let corpus = find(args, &how.data, &model, cpu.pool().threads(), out)?;
     let full = dataset(&corpus, how.width, model.spec().vocab, None)?;
+    how.masked = full.mask().is_some();
+    if how.masked && args.packing.is_none() && (model.trained.is_none() || args.data.is_some()) {
+        how.packing = Packing::Documents;
+    }
     let params = model.params()?;
     let score = score(&cpu, model.spec(), &params, full, &how, out)?;
     drop(params);
@@ -87,7 +94,9 @@ fn find(args: &EvalArgs, data: &str, model: &OpenModel, threads: usize, out: Out
     } else {
         model.tokenizer_or(args.tokenizer.as_deref())?
     };
-    let corpus = corpus::locate(data, tokenizer.clone().map(Tok::Given), threads, out)?;
+    let of_run = || model.trained.as_ref().and_then(|t| t.config.template.as_deref());
+    let template = args.template.as_deref().or_else(of_run);
+    let corpus = corpus::locate(data, tokenizer.clone().map(Tok::Given), template, threads, out)?;
     let differs = |a: &Arc<Tokenizer>, b: &Arc<Tokenizer>| a.sha256() != b.sha256();
     if let (Some(ours), Some(theirs)) = (&tokenizer, &corpus.tokenizer)
         && differs(ours, theirs)
@@ -192,7 +201,7 @@ impl Windows {
         batch.reshape(rows, seq, self.one.starts.is_some());
         for row in 0..rows {
             let at = u128::from(self.loader.train_windows()) * (first + row) as u128 / self.count as u128;
-            self.loader.fill_at(at as u64, &mut self.one);
+            self.loader.fill_window(at as u64, &mut self.one);
             batch.inputs[row * seq..(row + 1) * seq].copy_from_slice(&self.one.inputs);
             batch.targets[row * seq..(row + 1) * seq].copy_from_slice(&self.one.targets);
             if let (Some(all), Some(one)) = (&mut batch.starts, &self.one.starts) {
@@ -231,9 +240,10 @@ fn report(
     }
     let (tokens, windows, seq, packing) = (score.stats.tokens(), score.stats.windows(), how.seq, name(how.packing));
     out.line(format!(
-        "read           {} tokens of {}, {windows} windows of {seq} ({packing})",
+        "read           {} tokens{} of {}, {windows} windows of {seq} ({packing})",
         out::count(tokens as f64),
-        how.data
+        if how.masked { " with loss" } else { "" },
+        how.data,
     ))?;
     let compact = compact.map_or(Json::Null, |(compact, ids)| {
         let loss = compact.stats.mean();
@@ -248,6 +258,7 @@ fn report(
         "bpb_se": bpb.map(|b| b.se),
         "tokens": tokens,
         "windows": windows,
+        "masked": how.masked,
         "seq_len": seq,
         "packing": packing,
         "data": how.data,

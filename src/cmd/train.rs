@@ -72,7 +72,11 @@ fn new_folder(resolved: &mut Resolved, wired: &Wired, overwrite: bool, cpu: &ker
 /// Inputs that were named relative to this folder: a run is continued from anywhere.
 fn make_absolute(resolved: &mut Resolved) -> anyhow::Result<()> {
     let config = &resolved.config;
-    let mut inputs = vec![("tokenizer", config.tokenizer.clone()), ("model-config", config.model_config.clone())];
+    let mut inputs = vec![
+        ("tokenizer", config.tokenizer.clone()),
+        ("template", config.template.clone()),
+        ("model-config", config.model_config.clone()),
+    ];
     if !matches!(config.data.as_str(), "stories" | "tinystories") {
         inputs.push(("data", Some(config.data.clone().into())));
     }

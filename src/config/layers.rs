@@ -178,11 +178,12 @@ pub fn plain(value: serde_json::Value) -> String {
 }
 
 /// Settings that do not pass from a checkpoint to the next training of its model.
-const OF_ONE_RUN: [&str; 15] = [
+const OF_ONE_RUN: [&str; 16] = [
     "model",
     "model-config",
     "data",
     "tokenizer",
+    "template",
     "vocab-size",
     "token-width",
     "out",

@@ -182,6 +182,7 @@ const FIXED: &[&str] = &[
     "model-config",
     "data",
     "tokenizer",
+    "template",
     "vocab-size",
     "token-width",
     "compact-vocab",

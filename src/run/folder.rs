@@ -146,6 +146,7 @@ impl RunFolder {
             "full_vocab": data.vocab().full_vocab,
             "trained_ids": data.vocab().len(),
             "tokens_sha256": tokens_sha256(wired)?,
+            "mask_sha256": mask_sha256(wired)?,
             "tokenizer_sha256": data.tokenizer().map(|t| t.sha256()),
             "manifest": data.manifest(),
         });
@@ -171,9 +172,12 @@ impl RunFolder {
         let path = self.path.join("data.manifest.json");
         let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
         let before: serde_json::Value = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
-        let now =
-            json!({ "tokens_sha256": tokens_sha256(wired)?, "tokenizer_sha256": wired.data.tokenizer().map(|t| t.sha256()) });
-        for key in ["tokenizer_sha256", "tokens_sha256"] {
+        let now = json!({
+            "tokens_sha256": tokens_sha256(wired)?,
+            "mask_sha256": mask_sha256(wired)?,
+            "tokenizer_sha256": wired.data.tokenizer().map(|t| t.sha256()),
+        });
+        for key in ["tokenizer_sha256", "tokens_sha256", "mask_sha256"] {
             if before[key] != now[key] {
                 let file = wired.data.tokens().path().display();
                 let why = format!("{file}: expected the data of the run ({key} {}), found {}", before[key], now[key]);
@@ -215,12 +219,21 @@ fn entries(path: &Path) -> anyhow::Result<Vec<String>> {
 
 /// Hash of the tokens: that of the prepared folder, which is checked, or of the raw file.
 fn tokens_sha256(wired: &Wired) -> anyhow::Result<String> {
-    let path = wired.data.tokens().path();
+    hash_as_in(wired.data.tokens().path(), wired.data.manifest().map(|m| m.tokens_sha256.as_str()))
+}
+
+/// Hash of the mask of a prepared folder that has one.
+fn mask_sha256(wired: &Wired) -> anyhow::Result<Option<String>> {
+    let Some(mask) = wired.data.manifest().and_then(|m| m.mask.as_ref()) else { return Ok(None) };
+    hash_as_in(&wired.data.tokens().path().with_file_name("mask.bin"), Some(&mask.sha256)).map(Some)
+}
+
+/// Hash of a file, which is that of `manifest` if there is one.
+fn hash_as_in(path: &Path, manifest: Option<&str>) -> anyhow::Result<String> {
     let found = data::sha256_file(path)?;
-    match wired.data.manifest() {
-        Some(manifest) if manifest.tokens_sha256 != found => {
-            let why =
-                format!("{}: expected sha256 {} as in manifest.json, found {found}", path.display(), manifest.tokens_sha256);
+    match manifest {
+        Some(wanted) if wanted != found => {
+            let why = format!("{}: expected sha256 {wanted} as in manifest.json, found {found}", path.display());
             Err(Exit::new(exit::BAD_DATA, format!("{why}; prepare the data again")).into())
         }
         _ => Ok(found),

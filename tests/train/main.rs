@@ -4,6 +4,7 @@
 mod adapters;
 mod arithmetic;
 mod common;
+mod completions;
 mod data;
 mod device;
 mod files;

@@ -6,7 +6,9 @@
 pub mod chat;
 pub mod compact;
 pub mod error;
+mod example;
 pub mod loader;
+pub mod mask;
 pub mod prepare;
 mod rng;
 pub mod source;
@@ -18,13 +20,16 @@ pub use chat::ChatTemplate;
 pub use compact::VocabMap;
 pub use error::{DataError, Place, Result};
 pub use loader::{Batch, Dataset, DatasetOptions, Loader, LoaderOptions, Order, Packing};
-pub use prepare::{Manifest, PrepareOptions, Prepared, TokenizerChoice, prepare, prepare_in_cache, sha256_file};
+pub use mask::Mask;
+pub use prepare::{
+    Manifest, MaskEntry, PrepareOptions, Prepared, TemplateChoice, TokenizerChoice, prepare, prepare_in_cache, sha256_file,
+};
 pub use source::Source;
 pub use stories::Stories;
 pub use tokenizer::{DecodeStream, Tokenizer};
 pub use tokens::{Scan, TokenFile, Width};
 
-/// A target that carries no loss: padding of document-aligned windows and of short validation windows.
+/// A target that carries no loss: masked tokens, padding of document-aligned windows and of short validation windows.
 pub const IGNORE: u32 = u32::MAX;
 
 /// The shared data folder beside the workspace, or a loud note that the test is skipped.

@@ -1,15 +1,18 @@
-//! Text and tokenizer to a prepared folder `{tokens.bin, manifest.json, tokenizer.json, tokenizer_config.json}`.
+//! Text and tokenizer to a prepared folder `{tokens.bin, manifest.json, tokenizer.json, tokenizer_config.json}`, with
+//! `mask.bin` where only a part of the text is learned.
 //!
 //! Streams: neither the corpus nor its tokens are held in memory. Written to a temporary sibling and renamed; an
 //! existing folder made from the same inputs is reused.
 
 mod encode;
+mod learned;
 mod manifest;
 
-pub use manifest::{Manifest, SourceEntry, sha256_file};
+pub use manifest::{Manifest, MaskEntry, SourceEntry, sha256_file};
 
 use crate::error::{DataError, Place, Result};
-use crate::source::{Source, read_file};
+use crate::mask::Mask;
+use crate::source::{Item, Source, read_file};
 use crate::stories::Stories;
 use crate::tokenizer::{Tokenizer, hex};
 use crate::tokens::{TokenFile, Width};
@@ -33,6 +36,15 @@ pub enum TokenizerChoice {
     },
 }
 
+/// A chat template that takes the place of the tokenizer's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TemplateChoice {
+    /// Its text.
+    pub source: String,
+    /// Where it is from, for errors.
+    pub path: PathBuf,
+}
+
 /// What to prepare.
 #[derive(Debug, Clone)]
 pub struct PrepareOptions {
@@ -40,6 +52,8 @@ pub struct PrepareOptions {
     pub source: Source,
     /// The tokenizer.
     pub tokenizer: TokenizerChoice,
+    /// How conversations are written; `None`: as the tokenizer's own template says.
+    pub template: Option<TemplateChoice>,
     /// Threads for encoding; no influence on the result.
     pub threads: usize,
 }
@@ -97,16 +111,35 @@ impl Prepared {
         TokenFile::open(&self.folder.join("tokens.bin"), Some(self.manifest.width))
     }
 
-    /// Reads all tokens and compares their hash with the manifest.
+    /// Which tokens carry loss; `None`: all.
+    ///
+    /// # Errors
+    /// As [`Mask::open`].
+    pub fn mask(&self) -> Result<Option<Mask>> {
+        let Some(entry) = &self.manifest.mask else { return Ok(None) };
+        let path = self.folder.join("mask.bin");
+        let mask = Mask::open(&path, self.manifest.tokens)?;
+        if mask.loss_tokens() != entry.loss_tokens {
+            let expected = format!("{} tokens with loss as in manifest.json", entry.loss_tokens);
+            let found = format!("{}; prepare the data again", mask.loss_tokens());
+            return Err(DataError::bad(&path, Place::File, expected, found));
+        }
+        Ok(Some(mask))
+    }
+
+    /// Reads all tokens, and their mask, and compares the hashes with the manifest.
     ///
     /// # Errors
     /// [`DataError::Bad`] when it differs.
     pub fn verify(&self) -> Result<()> {
-        let path = self.folder.join("tokens.bin");
-        let found = manifest::sha256_file(&path)?;
-        if found != self.manifest.tokens_sha256 {
-            let expected = format!("sha256 {} as in manifest.json", self.manifest.tokens_sha256);
-            return Err(DataError::bad(&path, Place::File, expected, format!("{found}; prepare the data again")));
+        let mask = self.manifest.mask.as_ref().map(|mask| ("mask.bin", &mask.sha256));
+        for (name, wanted) in [("tokens.bin", &self.manifest.tokens_sha256)].into_iter().chain(mask) {
+            let path = self.folder.join(name);
+            let found = manifest::sha256_file(&path)?;
+            if found != *wanted {
+                let expected = format!("sha256 {wanted} as in manifest.json");
+                return Err(DataError::bad(&path, Place::File, expected, format!("{found}; prepare the data again")));
+            }
         }
         Ok(())
     }
@@ -118,9 +151,10 @@ impl Prepared {
 /// # Errors
 /// Any of the source's and the tokenizer's; [`DataError::CannotWrite`] when `out` exists and is no prepared folder.
 pub fn prepare(options: &PrepareOptions, out: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<Prepared> {
-    let old = Prepared::is_one(out).then(|| Prepared::open(out).ok()).flatten();
+    let whole = |p: &Prepared| p.mask().is_ok();
+    let old = Prepared::is_one(out).then(|| Prepared::open(out).ok()).flatten().filter(whole);
     let sources = describe(&options.source, old.as_ref().map(|p| &p.manifest))?;
-    let key = key(&sources, &options.tokenizer);
+    let key = key(&sources, options);
     if let Some(old) = old
         && old.manifest.key == key
     {
@@ -166,6 +200,7 @@ pub fn prepare_in_cache(options: &PrepareOptions, cache: &Path, progress: &mut d
         }
     };
     hash.update(tokenizer_key(&options.tokenizer));
+    hash.update(template_key(options));
     let digest = hex(&hash.finalize());
     prepare(options, &cache.join(format!("{name}-{}", &digest[..16])), progress)
 }
@@ -177,9 +212,24 @@ fn tokenizer_key(choice: &TokenizerChoice) -> String {
     }
 }
 
-fn key(sources: &[SourceEntry], tokenizer: &TokenizerChoice) -> String {
+/// The template and what it sees of the tokenizer; nothing for data that holds no conversations.
+fn template_key(options: &PrepareOptions) -> String {
+    let jsonl = |files: &Vec<PathBuf>| files.iter().any(|file| crate::source::is_jsonl(file));
+    if !matches!(&options.source, Source::Files(files) if jsonl(files)) {
+        return String::new();
+    }
+    let own = match &options.tokenizer {
+        TokenizerChoice::Given(tokenizer) => (tokenizer.chat_template(), tokenizer.special_texts()),
+        TokenizerChoice::Train { .. } => (None, Vec::new()),
+    };
+    let template = options.template.as_ref().map(|t| t.source.clone()).or(own.0);
+    template.map_or_else(String::new, |template| format!("template {template} {:?}\n", own.1))
+}
+
+fn key(sources: &[SourceEntry], options: &PrepareOptions) -> String {
     let mut hash = Sha256::new();
-    hash.update(format!("{FORMAT} {}\n{}\n", manifest::VERSION, tokenizer_key(tokenizer)));
+    hash.update(format!("{FORMAT} {}\n{}\n", manifest::VERSION, tokenizer_key(&options.tokenizer)));
+    hash.update(template_key(options));
     for source in sources {
         hash.update(format!("{}\n{}\n", source.bytes, source.sha256));
     }
@@ -230,11 +280,16 @@ fn write_folder(
     };
     tokenizer.save(folder)?;
     let width = Width::for_vocab(tokenizer.vocab_size());
-    let path = folder.join("tokens.bin");
-    let written = encode::write_tokens(&options.source, &tokenizer, width, &path, options.threads, progress)?;
+    let template = options.template.as_ref();
+    let written = encode::write_tokens(&options.source, &tokenizer, template, folder, options.threads, progress)?;
     if written.documents == 0 {
         let name = sources.first().map(|s| s.name.clone()).unwrap_or_default();
         return Err(DataError::bad(Path::new(&name), Place::File, "at least one document", "none"));
+    }
+    if matches!(written.mask, Some((_, 0))) {
+        let name = sources.first().map(|s| s.name.clone()).unwrap_or_default();
+        let expected = "at least one completion, or message of the assistant, to learn";
+        return Err(DataError::bad(Path::new(&name), Place::File, expected, "none"));
     }
     let seed = match options.source {
         Source::Stories { seed, .. } => Some(seed),
@@ -242,7 +297,7 @@ fn write_folder(
     };
     Manifest {
         format: FORMAT.to_string(),
-        version: manifest::VERSION,
+        version: if written.mask.is_some() { manifest::WITH_MASK } else { manifest::VERSION },
         key,
         tokens: written.tokens,
         documents: written.documents,
@@ -253,6 +308,7 @@ fn write_folder(
         seed,
         tokenizer_sha256: tokenizer.sha256().to_string(),
         tokens_sha256: written.sha256,
+        mask: written.mask.map(|(sha256, loss_tokens)| MaskEntry { loss_tokens, sha256 }),
         sources,
     }
     .write(&folder.join("manifest.json"))
@@ -279,12 +335,17 @@ fn sample(source: &Source) -> Result<Vec<String>> {
             let size = |f: &PathBuf| std::fs::metadata(f).map(|m| m.len()).map_err(|e| DataError::reading(f, e));
             let sizes = files.iter().map(size).collect::<Result<Vec<u64>>>()?;
             let all = sizes.iter().sum::<u64>().max(1);
+            let mut form = None;
             for (file, bytes) in files.iter().zip(sizes) {
                 let share = (u128::from(SAMPLE_BYTES) * u128::from(bytes) / u128::from(all)) as u64;
                 let mut taken = 0;
-                read_file(file, &mut |piece| {
-                    taken += piece.text.len() as u64;
-                    documents.push(piece.text);
+                read_file(file, &mut form, &mut |item| {
+                    let text = match item {
+                        Item::Text(piece) => piece.text,
+                        Item::Example(example) => example.said(),
+                    };
+                    taken += text.len() as u64;
+                    documents.push(text);
                     Ok(taken < share)
                 })?;
             }
@@ -293,6 +354,9 @@ fn sample(source: &Source) -> Result<Vec<String>> {
     Ok(documents)
 }
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod learned_tests;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests;

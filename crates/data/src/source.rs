@@ -2,12 +2,13 @@
 //! Read as a stream of bounded pieces; a corpus is never held in memory.
 
 use crate::error::{DataError, Place, Result};
+use crate::example::{Example, Form, Line};
 use crate::tokenizer::END_OF_TEXT;
 use flate2::bufread::MultiGzDecoder;
-use std::borrow::Cow;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Stories of the built-in corpus by default: about 20 million tokens.
 pub const DEFAULT_STORIES: u64 = 100_000;
@@ -29,6 +30,15 @@ pub enum Source {
     /// Text files, in this order.
     Files(Vec<PathBuf>),
 }
+
+/// What a file gives: documents in pieces, or examples of which a part is learned.
+pub(crate) enum Item {
+    Text(Piece),
+    Example(Example),
+}
+
+/// Takes items; says whether it wants more.
+pub(crate) type Sink<'f> = dyn FnMut(Item) -> Result<bool> + 'f;
 
 /// Part of a document: a document is one or more texts, the last with `end`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +80,11 @@ impl Source {
     }
 }
 
+/// Whether the name of `path` is that of a JSONL file.
+pub(crate) fn is_jsonl(path: &Path) -> bool {
+    Kind::of(path).is_some_and(|kind| kind.jsonl)
+}
+
 /// Adds the text files below `folder`.
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     for entry in std::fs::read_dir(folder).map_err(|e| DataError::reading(folder, e))? {
@@ -101,15 +116,19 @@ impl Kind {
     }
 }
 
-/// Calls `f` with every piece of a text file until it returns false.
-pub(crate) fn read_file(path: &Path, f: &mut dyn FnMut(Piece) -> Result<bool>) -> Result<()> {
+/// Calls `f` with every item of a text file until it returns false. `form` is that of the files before, if there were any.
+pub(crate) fn read_file(path: &Path, form: &mut Option<Form>, f: &mut Sink<'_>) -> Result<()> {
     let Some(kind) = Kind::of(path) else {
         return Err(DataError::bad(path, Place::File, KINDS, "a file of another name"));
     };
     let file = BufReader::with_capacity(1 << 18, File::open(path).map_err(|e| DataError::reading(path, e))?);
     let input: Box<dyn BufRead> =
         if kind.gz { Box::new(BufReader::with_capacity(1 << 18, MultiGzDecoder::new(file))) } else { Box::new(file) };
-    if kind.jsonl { read_jsonl(path, input, f) } else { read_txt(path, input, f) }
+    if kind.jsonl {
+        return read_jsonl(path, input, form, f);
+    }
+    Form::plain(form, path)?;
+    read_txt(path, input, f)
 }
 
 /// A decoder's complaint is a defect of the file; anything else is the system's.
@@ -131,13 +150,8 @@ fn utf8<'a>(path: &Path, offset: u64, bytes: &'a [u8]) -> Result<&'a str> {
     })
 }
 
-#[derive(serde::Deserialize)]
-struct Line<'a> {
-    #[serde(borrow)]
-    text: Cow<'a, str>,
-}
-
-fn read_jsonl(path: &Path, mut input: Box<dyn BufRead>, f: &mut dyn FnMut(Piece) -> Result<bool>) -> Result<()> {
+fn read_jsonl(path: &Path, mut input: Box<dyn BufRead>, form: &mut Option<Form>, f: &mut Sink<'_>) -> Result<()> {
+    let shared: Arc<Path> = path.into();
     let (mut line, mut number, mut offset) = (Vec::new(), 0u64, 0u64);
     loop {
         line.clear();
@@ -156,29 +170,29 @@ fn read_jsonl(path: &Path, mut input: Box<dyn BufRead>, f: &mut dyn FnMut(Piece)
         if text.trim().is_empty() {
             continue;
         }
-        let parsed: Line = serde_json::from_str(text).map_err(|e| {
-            let expected = "a JSON object with a string field \"text\"";
-            DataError::bad(path, Place::Line(number), expected, e.to_string())
-        })?;
-        if !document(parsed.text.trim(), f)? {
+        let more = match Form::parse(form, path, number, text)? {
+            Line::Text(text) => document(text.trim(), f)?,
+            Line::Learned(content) => f(Item::Example(Example { path: shared.clone(), line: number, content }))?,
+        };
+        if !more {
             return Ok(());
         }
     }
 }
 
 /// Hands on one whole document, in pieces when it is long; an empty one is none.
-fn document(mut text: &str, f: &mut dyn FnMut(Piece) -> Result<bool>) -> Result<bool> {
+fn document(mut text: &str, f: &mut Sink<'_>) -> Result<bool> {
     if text.is_empty() {
         return Ok(true);
     }
     while text.len() > PIECE {
         let cut = cut_before_line(text);
-        if !f(Piece { text: text[..cut].to_string(), end: false })? {
+        if !f(Item::Text(Piece { text: text[..cut].to_string(), end: false }))? {
             return Ok(false);
         }
         text = &text[cut..];
     }
-    f(Piece { text: text.to_string(), end: true })
+    f(Item::Text(Piece { text: text.to_string(), end: true }))
 }
 
 /// Where to cut a text of more than [`PIECE`] bytes: before the last run of line breaks that begins within the
@@ -193,7 +207,7 @@ fn cut_before_line(text: &str) -> usize {
     half.clone().rev().find(is_cut).or_else(|| half.rev().find(is_space)).unwrap_or(end)
 }
 
-fn read_txt(path: &Path, mut input: Box<dyn BufRead>, f: &mut dyn FnMut(Piece) -> Result<bool>) -> Result<()> {
+fn read_txt(path: &Path, mut input: Box<dyn BufRead>, f: &mut Sink<'_>) -> Result<()> {
     let mut reader = TextReader { doc: String::new(), continued: false, f };
     let (mut carry, mut offset, mut first) = (Vec::new(), 0u64, true);
     loop {
@@ -240,13 +254,13 @@ fn block_end(bytes: &[u8]) -> usize {
 }
 
 /// Collects a document from blocks of text.
-struct TextReader<'f> {
+struct TextReader<'f, 's> {
     doc: String,
     continued: bool,
-    f: &'f mut dyn FnMut(Piece) -> Result<bool>,
+    f: &'f mut Sink<'s>,
 }
 
-impl TextReader<'_> {
+impl TextReader<'_, '_> {
     fn push(&mut self, mut text: &str) -> Result<bool> {
         while let Some(at) = text.find(END_OF_TEXT) {
             if !self.append(&text[..at])? || !self.end_document()? {
@@ -264,7 +278,7 @@ impl TextReader<'_> {
             let rest = self.doc.split_off(cut_before_line(&self.doc));
             let text = std::mem::replace(&mut self.doc, rest);
             self.continued = true;
-            if !(self.f)(Piece { text, end: false })? {
+            if !(self.f)(Item::Text(Piece { text, end: false }))? {
                 return Ok(false);
             }
         }
@@ -278,6 +292,6 @@ impl TextReader<'_> {
         if trimmed.is_empty() && !continued {
             return Ok(true);
         }
-        (self.f)(Piece { text: trimmed.to_string(), end: true })
+        (self.f)(Item::Text(Piece { text: trimmed.to_string(), end: true }))
     }
 }

@@ -223,7 +223,7 @@ impl TokenFile {
 }
 
 #[allow(unsafe_code)]
-fn map_file(file: &File) -> std::io::Result<Mmap> {
+pub(crate) fn map_file(file: &File) -> std::io::Result<Mmap> {
     // SAFETY: the map is read-only and private to this process' view; every read is bounds-checked against the length
     // at opening. Another process that truncates the file makes reads fault, which no check can prevent; it cannot
     // make them return memory of ours.

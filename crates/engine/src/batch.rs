@@ -44,9 +44,9 @@ pub struct LossSum {
 }
 
 impl LossSum {
-    /// Mean over tokens, in nats; NaN without tokens.
+    /// Mean over tokens, in nats; 0 without tokens, which change no gradient.
     pub fn mean(self) -> f64 {
-        self.sum / self.tokens as f64
+        if self.tokens == 0 { 0.0 } else { self.sum / self.tokens as f64 }
     }
 }
 

@@ -39,6 +39,7 @@ pub fn describe(path: &Path, options: &TokensOptions, out: Out) -> anyhow::Resul
     if path.is_dir() {
         let prepared = Prepared::open(path)?;
         prepared.verify()?;
+        prepared.mask()?;
         let mut report = Report::new("prepared tokens");
         add_manifest(&mut report, &prepared);
         add_tokens(&mut report, &prepared.tokens()?, Some(prepared.manifest.vocab_size), Some(&prepared.tokenizer))?;
@@ -53,7 +54,14 @@ pub fn describe(path: &Path, options: &TokensOptions, out: Out) -> anyhow::Resul
 
 fn add_manifest(report: &mut Report, prepared: &Prepared) {
     let m = &prepared.manifest;
-    report.fact("integrity", "tokens and tokenizer agree with manifest.json");
+    report.fact(
+        "integrity",
+        if m.mask.is_some() {
+            "tokens, mask and tokenizer agree with manifest.json"
+        } else {
+            "tokens and tokenizer agree with manifest.json"
+        },
+    );
     report.fact("documents", m.documents);
     report.fact("text_bytes", m.text_bytes);
     report.fact("bytes_per_token", (m.text_bytes as f64 / m.tokens.max(1) as f64 * 1000.0).round() / 1000.0);
@@ -61,6 +69,10 @@ fn add_manifest(report: &mut Report, prepared: &Prepared) {
     report.fact("end_of_text_id", m.eot);
     report.fact("tokens_sha256", m.tokens_sha256.clone());
     report.fact("tokenizer_sha256", m.tokenizer_sha256.clone());
+    if let Some(mask) = &m.mask {
+        report.fact("loss_tokens", mask.loss_tokens);
+        report.fact("mask_sha256", mask.sha256.clone());
+    }
     report.fact("sources", json!(m.sources));
     let row = |s: &data::prepare::SourceEntry| vec![s.name.clone(), s.bytes.to_string(), s.sha256.clone()];
     report.more.push(out::align(&["source", "bytes", "sha256"], &m.sources.iter().map(row).collect::<Vec<_>>()));

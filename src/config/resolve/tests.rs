@@ -16,6 +16,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("model-config", "Cargo.toml"),
     ("data", "x.txt"),
     ("tokenizer", "t.json"),
+    ("template", "t.jinja"),
     ("vocab-size", "512"),
     ("token-width", "u32"),
     ("compact-vocab", "false"),

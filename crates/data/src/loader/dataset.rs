@@ -2,6 +2,7 @@
 
 use crate::compact::VocabMap;
 use crate::error::{DataError, Place, Result};
+use crate::mask::{LOSS, Mask};
 use crate::prepare::{Manifest, Prepared};
 use crate::tokenizer::Tokenizer;
 use crate::tokens::{TokenFile, Width};
@@ -37,6 +38,7 @@ pub struct Dataset {
     lookup: Option<Vec<u32>>, // None: the identity
     tokenizer: Option<Arc<Tokenizer>>,
     manifest: Option<Manifest>,
+    mask: Option<Mask>,
     eot: Option<u32>,
     notes: Vec<String>,
 }
@@ -69,6 +71,7 @@ impl Dataset {
         if declared.is_none() {
             notes.push(format!("no tokenizer and no vocabulary size given: {vocab}, the largest id + 1, is taken"));
         }
+        let mask = prepared.as_ref().map(Prepared::mask).transpose()?.flatten();
         let manifest = prepared.map(|p| p.manifest);
         let eot = manifest.as_ref().map(|m| m.eot).or_else(|| tokenizer.as_ref().and_then(|t| t.eos()));
         let map = match options.map {
@@ -77,7 +80,7 @@ impl Dataset {
             None => VocabMap::identity(&scan, vocab),
         };
         let lookup = (!map.is_identity()).then(|| map.lookup());
-        Ok(Self { tokens, map, lookup, tokenizer, manifest, eot, notes })
+        Ok(Self { tokens, map, lookup, tokenizer, manifest, mask, eot, notes })
     }
 
     /// The tokens, in full ids.
@@ -98,6 +101,17 @@ impl Dataset {
     /// The manifest of a prepared folder.
     pub fn manifest(&self) -> Option<&Manifest> {
         self.manifest.as_ref()
+    }
+
+    /// Which tokens carry loss; `None`: all.
+    pub fn mask(&self) -> Option<&Mask> {
+        self.mask.as_ref()
+    }
+
+    /// Whether any token of `start .. start + count`, as a target, carries loss.
+    pub(super) fn any_loss(&self, start: u64, count: u64) -> bool {
+        let learned = |mask: &Mask| mask.flags(start, count as usize).iter().any(|b| b & LOSS != 0);
+        count > 0 && self.mask.as_ref().is_none_or(learned)
     }
 
     /// The end-of-text token, as a full id.
@@ -138,6 +152,12 @@ impl Dataset {
     pub fn named(mut self, name: &Path) -> Self {
         self.tokens.set_name(name);
         self
+    }
+
+    pub(super) fn learns_nothing(&self, split: &str) -> DataError {
+        let expected = format!("completions, or replies, in a window of the {split} split");
+        let found = "none that carries loss; use another --val-fraction, a longer --seq-len or more data";
+        DataError::bad(self.tokens.name(), Place::File, expected, found)
     }
 
     pub(super) fn too_short(&self, train: u64, seq: usize) -> DataError {

@@ -9,6 +9,7 @@ pub use dataset::{Dataset, DatasetOptions};
 
 use crate::IGNORE;
 use crate::error::{DataError, Result};
+use crate::mask::LOSS;
 use crate::rng::mix2;
 use plan::Plan;
 use std::sync::Arc;
@@ -103,7 +104,8 @@ pub struct Loader {
     options: LoaderOptions,
     train: Plan,
     val: Plan,
-    val_windows: usize,
+    /// The validation windows that are read, in order.
+    val_windows: Arc<Vec<u64>>,
     cursor: u64,
     scratch: Vec<u32>,
 }
@@ -131,7 +133,10 @@ impl Loader {
         }
         let train = Plan::new(&data, 0, train_len, s, options.packing)?;
         let val = Plan::new(&data, train_len, n - train_len, s, options.packing)?;
-        let val_windows = options.max_val_windows.map_or(val.windows(), |max| val.windows().min(max as u64)) as usize;
+        if data.mask().is_some() && !(0..train.windows()).any(|w| train.learns(&data, w, 0)) {
+            return Err(data.learns_nothing("training"));
+        }
+        let val_windows = Arc::new(val_windows(&data, &val, options.max_val_windows)?);
         Ok(Self { data, options, train, val, val_windows, cursor: 0, scratch: vec![0; s + 1] })
     }
 
@@ -142,19 +147,43 @@ impl Loader {
         batch
     }
 
-    /// Fills `batch` with the next `batch.rows` training windows and moves on.
+    /// Fills `batch` with the next `batch.rows` training windows that carry loss and moves on.
     pub fn fill(&mut self, batch: &mut Batch) {
-        self.fill_at(self.cursor, batch);
-        self.cursor += batch.rows as u64;
+        self.cursor = self.fill_at(self.cursor, batch);
     }
 
-    /// Fills `batch` with the training windows at `position ..`; the loader stays where it is.
-    pub fn fill_at(&mut self, position: u64, batch: &mut Batch) {
+    /// Fills `batch` with the training windows at `position ..` that carry loss, and gives the position after the last of them;
+    /// the loader stays where it is.
+    pub fn fill_at(&mut self, position: u64, batch: &mut Batch) -> u64 {
         batch.reshape(batch.rows, self.options.seq_len, self.options.packing == Packing::Documents);
+        let mut next = position;
         for row in 0..batch.rows {
-            let (window, phase) = self.train_window(position + row as u64);
+            next = self.skip_unlearned(next);
+            let (window, phase) = self.train_window(next);
             self.train.fill(&self.data, window, phase, batch, row, &mut self.scratch);
+            next += 1;
         }
+        next
+    }
+
+    /// Fills `batch` with the one training window `window` of the grid without a phase, whether it carries loss or not.
+    pub fn fill_window(&mut self, window: u64, batch: &mut Batch) {
+        batch.reshape(1, self.options.seq_len, self.options.packing == Packing::Documents);
+        self.train.fill(&self.data, window.min(self.train.windows() - 1), 0, batch, 0, &mut self.scratch);
+    }
+
+    /// The first position from `position` on whose window carries loss. Some window of the grid without a phase does; phases
+    /// that leave out every one for two epochs give a window without loss, which changes no gradient.
+    fn skip_unlearned(&self, position: u64) -> u64 {
+        if self.data.mask().is_none() {
+            return position;
+        }
+        let learns = |&at: &u64| {
+            let (window, phase) = self.train_window(at);
+            self.train.learns(&self.data, window, phase)
+        };
+        let far = position.saturating_add(self.train_windows().saturating_mul(2));
+        (position..far).find(learns).unwrap_or(position)
     }
 
     /// Window and phase at a position: a pure function.
@@ -200,22 +229,18 @@ impl Loader {
 
     /// Validation windows, the same for every seed; 0 when nothing is kept for validation.
     pub fn val_windows(&self) -> usize {
-        self.val_windows
+        self.val_windows.len()
     }
 
     /// Fills `batch` with up to `rows` validation windows from number `first` on and sets its rows; returns them.
     pub fn fill_val(&mut self, first: usize, rows: usize, batch: &mut Batch) -> usize {
-        let rows = rows.min(self.val_windows.saturating_sub(first));
+        let rows = rows.min(self.val_windows.len().saturating_sub(first));
         batch.reshape(rows, self.options.seq_len, self.options.packing == Packing::Documents);
         for row in 0..rows {
-            let window = self.val_window(first + row);
+            let window = self.val_windows[first + row];
             self.val.fill(&self.data, window, 0, batch, row, &mut self.scratch);
         }
         rows
-    }
-
-    fn val_window(&self, j: usize) -> u64 {
-        (u128::from(self.val.windows()) * j as u128 / self.val_windows as u128) as u64
     }
 
     /// The validation batches of at most `rows` windows, in a fixed order.
@@ -225,20 +250,27 @@ impl Loader {
 
     /// Validation targets that carry loss.
     pub fn val_targets(&self) -> u64 {
-        let span = |j| self.val.span(self.val_window(j), 0);
-        (0..self.val_windows).map(|j| span(j).1).sum()
+        let count = |(start, count): (u64, u64)| match self.data.mask() {
+            Some(mask) => mask.flags(start + 1, count as usize).iter().map(|b| u64::from(b & LOSS)).sum(),
+            None => count,
+        };
+        self.val_windows.iter().map(|&window| count(self.val.span(window, 0))).sum()
     }
 
-    /// UTF-8 bytes of the text behind the validation targets (special tokens count 0); `None` without a tokenizer.
+    /// UTF-8 bytes of the text behind the validation targets that carry loss (special tokens count 0); `None` without a
+    /// tokenizer.
     pub fn val_bytes(&self) -> Option<u64> {
         let tokenizer = self.data.tokenizer()?;
         let mut buffer = vec![0u32; self.options.seq_len];
         let mut bytes = 0;
-        for j in 0..self.val_windows {
-            let (start, count) = self.val.span(self.val_window(j), 0);
+        for &window in self.val_windows.iter() {
+            let (start, count) = self.val.span(window, 0);
             let targets = &mut buffer[..count as usize];
             self.data.tokens().read(start + 1, targets);
-            bytes += targets.iter().map(|&id| tokenizer.token_bytes(id) as u64).sum::<u64>();
+            let flags = self.data.mask().map(|mask| mask.flags(start + 1, count as usize));
+            let learned = |i: usize| flags.is_none_or(|flags| flags.get(i).is_some_and(|b| b & LOSS != 0));
+            let counted = targets.iter().enumerate().filter(|(i, _)| learned(*i));
+            bytes += counted.map(|(_, &id)| tokenizer.token_bytes(id) as u64).sum::<u64>();
         }
         Some(bytes)
     }
@@ -252,6 +284,19 @@ impl Loader {
     pub fn options(&self) -> &LoaderOptions {
         &self.options
     }
+}
+
+/// At most `most` evenly spaced windows of those that carry loss.
+fn val_windows(data: &Dataset, val: &Plan, most: Option<usize>) -> Result<Vec<u64>> {
+    let all = val.windows();
+    let learned: Option<Vec<u64>> = data.mask().map(|_| (0..all).filter(|&w| val.learns(data, w, 0)).collect());
+    let count = learned.as_ref().map_or(all, |list| list.len() as u64);
+    if count == 0 && all > 0 {
+        return Err(data.learns_nothing("validation"));
+    }
+    let read = most.map_or(count, |most| count.min(most as u64));
+    let pick = |j: u64| (u128::from(count) * u128::from(j) / u128::from(read)) as u64;
+    Ok((0..read).map(|j| learned.as_ref().map_or(pick(j), |list| list[pick(j) as usize])).collect())
 }
 
 /// The validation windows, batch by batch.

@@ -3,6 +3,7 @@
 use super::{Batch, Dataset, Packing};
 use crate::IGNORE;
 use crate::error::{DataError, Place, Result};
+use crate::mask::{END, LOSS};
 use crate::rng::mix;
 use std::sync::Arc;
 
@@ -73,6 +74,12 @@ impl Plan {
         }
     }
 
+    /// Whether a target of a window carries loss.
+    pub(super) fn learns(&self, data: &Dataset, window: u64, phase: u64) -> bool {
+        let (start, count) = self.span(window, phase);
+        data.any_loss(start + 1, count)
+    }
+
     /// Writes a window into row `row`; `scratch` holds `seq + 1` tokens.
     pub(super) fn fill(&self, data: &Dataset, window: u64, phase: u64, batch: &mut Batch, row: usize, scratch: &mut [u32]) {
         let (start, count) = self.span(window, phase);
@@ -85,17 +92,34 @@ impl Plan {
         let targets = &mut batch.targets[at..at + seq];
         targets[..count].copy_from_slice(&scratch[1..=count]);
         targets[count..].fill(IGNORE);
-        if let (Some(starts), Some(eot)) = (&mut batch.starts, data.eot_compact()) {
-            fill_starts(&mut starts[at..at + seq], &scratch[..count], eot);
+        let starts = batch.starts.as_mut().map(|starts| &mut starts[at..at + seq]);
+        if let Some(mask) = data.mask() {
+            let flags = mask.flags(start, count + 1);
+            hide(targets, flags);
+            if let Some(starts) = starts {
+                fill_starts(starts, |i| i >= count || flags.get(i).is_some_and(|b| b & END != 0));
+            }
+        } else if let (Some(starts), Some(eot)) = (starts, data.eot_compact()) {
+            fill_starts(starts, |i| scratch[..count].get(i).is_none_or(|&id| id == eot));
         }
     }
 }
 
-/// A document begins at the end of text before it, which is what a prompt begins with, too. Padding sees only itself.
-fn fill_starts(starts: &mut [u32], inputs: &[u32], eot: u32) {
+/// Takes the loss from targets without it; `flags` are those of the inputs and the one token after them.
+fn hide(targets: &mut [u32], flags: &[u8]) {
+    for (target, flag) in targets.iter_mut().zip(flags.iter().skip(1)) {
+        if flag & LOSS == 0 {
+            *target = IGNORE;
+        }
+    }
+}
+
+/// A document begins at the end of text before it, which is what a prompt begins with, too. Padding sees only itself; `begins`
+/// is true for both.
+fn fill_starts(starts: &mut [u32], begins: impl Fn(usize) -> bool) {
     let mut first = 0;
     for (i, start) in starts.iter_mut().enumerate() {
-        if inputs.get(i).is_none_or(|&id| id == eot) {
+        if begins(i) {
             first = i as u32;
         }
         *start = first;
@@ -125,7 +149,8 @@ fn bounds(data: &Dataset, eot: u32, start: u64, len: u64, seq: u64) -> Result<Ve
     data.tokens().for_each_block(|at, block| {
         for (i, &id) in block.iter().enumerate() {
             let position = at + i as u64;
-            if id == eot && position > start && position < end {
+            let ends = data.mask().map_or(id == eot, |mask| mask.ends_document(position));
+            if ends && position > start && position < end {
                 close(document, position);
                 document = position;
             }

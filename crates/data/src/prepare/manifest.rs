@@ -14,6 +14,8 @@ use std::time::UNIX_EPOCH;
 
 pub(super) const FORMAT: &str = "autoane-tokens";
 pub(super) const VERSION: u32 = 1;
+/// The version of a folder with a mask, which readers of version 1 would not heed.
+pub(super) const WITH_MASK: u32 = 2;
 
 /// One source of a prepared folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +28,15 @@ pub struct SourceEntry {
     pub sha256: String,
     /// Modification time in nanoseconds since 1970; an equal size and time saves hashing the file again.
     pub modified_ns: u64,
+}
+
+/// The mask of a prepared folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MaskEntry {
+    /// Tokens that carry loss.
+    pub loss_tokens: u64,
+    /// SHA-256 of `mask.bin`.
+    pub sha256: String,
 }
 
 /// `manifest.json`.
@@ -55,6 +66,9 @@ pub struct Manifest {
     pub tokenizer_sha256: String,
     /// SHA-256 of `tokens.bin`.
     pub tokens_sha256: String,
+    /// What is known of `mask.bin`; `None`: there is none, every token carries loss.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mask: Option<MaskEntry>,
     /// What the text was.
     pub sources: Vec<SourceEntry>,
 }
@@ -69,9 +83,10 @@ impl Manifest {
         let manifest: Self = serde_json::from_slice(&text).map_err(|e| {
             DataError::bad(path, Place::Line(e.line() as u64), "a manifest of a prepared data folder", e.to_string())
         })?;
-        if manifest.format != FORMAT || manifest.version != VERSION {
+        let version = if manifest.mask.is_some() { WITH_MASK } else { VERSION };
+        if manifest.format != FORMAT || manifest.version != version {
             let found = format!("{:?} version {}; prepare the data again", manifest.format, manifest.version);
-            return Err(DataError::bad(path, Place::File, format!("{FORMAT:?} version {VERSION}"), found));
+            return Err(DataError::bad(path, Place::File, format!("{FORMAT:?} version {version}"), found));
         }
         if manifest.eot as usize >= manifest.vocab_size || manifest.vocab_size > crate::tokens::MAX_VOCAB {
             let found = format!("end of text {} of a vocabulary of {}", manifest.eot, manifest.vocab_size);

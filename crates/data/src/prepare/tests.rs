@@ -4,7 +4,7 @@ use std::io::Write;
 use std::time::Instant;
 
 fn options(source: Source, vocab: usize, threads: usize) -> PrepareOptions {
-    PrepareOptions { source, tokenizer: TokenizerChoice::Train { vocab }, threads }
+    PrepareOptions { source, tokenizer: TokenizerChoice::Train { vocab }, template: None, threads }
 }
 
 fn run(options: &PrepareOptions, out: &Path) -> Result<Prepared> {
@@ -75,7 +75,8 @@ fn long_documents_are_streamed_whole() {
     std::fs::write(folder.join("endless.txt"), &endless).unwrap();
     for (name, text) in [("long.txt", long.trim_end()), ("endless.txt", endless.as_str())] {
         let (mut joined, mut ends, mut longest) = (String::new(), 0, 0);
-        read_file(&folder.join(name), &mut |piece| {
+        read_file(&folder.join(name), &mut None, &mut |item| {
+            let Item::Text(piece) = item else { panic!("an example in plain text") };
             longest = longest.max(piece.text.len());
             joined += &piece.text;
             ends += usize::from(piece.end);
@@ -145,7 +146,7 @@ fn tinystories_has_the_published_counts() {
     let folder = crate::test_folder("prepare_tinystories");
     let tokenizer = Arc::new(Tokenizer::load(&shared.join("data/smollm2/tokenizer.json")).unwrap());
     let source = Source::open(&shared.join("data/tinystories/tinystories-train.txt.gz")).unwrap();
-    let wanted = PrepareOptions { source, tokenizer: TokenizerChoice::Given(tokenizer), threads: 2 };
+    let wanted = PrepareOptions { source, tokenizer: TokenizerChoice::Given(tokenizer), template: None, threads: 2 };
     let start = Instant::now();
     let prepared = prepare_in_cache(&wanted, &folder, &mut |_, _| {}).unwrap();
     let m = &prepared.manifest;

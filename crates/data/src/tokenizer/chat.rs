@@ -39,6 +39,11 @@ impl Tokenizer {
         found.as_str().or_else(|| named?["template"].as_str()).map(str::to_owned)
     }
 
+    /// Where [`Tokenizer::chat_template`] is from, for errors.
+    pub(crate) fn template_path(&self) -> std::path::PathBuf {
+        self.path.with_file_name(if self.template.is_some() { FILE } else { "tokenizer_config.json" })
+    }
+
     /// Texts of special tokens by their names in `tokenizer_config.json`, as a template sees them: `bos_token`, ...
     pub fn special_texts(&self) -> Vec<(String, String)> {
         let config = self.config_tree();

@@ -159,8 +159,10 @@ fn smollm2_fast_splitting_equals_the_library() {
     assert!(check_fast_path(&tokenizer, &awkward()) > 1000);
     let mut texts = Vec::new();
     let valid = shared.join("data/tinystories/tinystories-valid.txt.gz");
-    crate::source::read_file(&valid, &mut |piece| {
-        texts.push(piece.text);
+    crate::source::read_file(&valid, &mut None, &mut |item| {
+        if let crate::source::Item::Text(piece) = item {
+            texts.push(piece.text);
+        }
         Ok(true)
     })
     .unwrap();
