@@ -60,12 +60,24 @@ fn our_sets_take_fewer_dispatches() {
         (Pipeline::Static, [2, 3], [2, 4]),
         (Pipeline::Dynamic, [2, 3], [3, 7]),
         (Pipeline::DynamicCpuBwd, [2, 0], [3, 0]),
-        (Pipeline::Conv, [7, 0], [7, 0]),
+        (Pipeline::Conv, [5, 0], [7, 0]),
         (Pipeline::ConvFused, [3, 0], [3, 0]),
     ];
     for (pipeline, ours, published) in expected {
         let found = [KernelForm::Fused, KernelForm::Original].map(|form| build(&of(pipeline, form), &stories).counts.each_layer);
         assert_eq!(found, [ours, published], "{pipeline}");
+    }
+}
+
+#[test]
+fn every_default_dispatches_less_often_or_stages_fewer_bytes() {
+    let spec = model::preset("stories110m").unwrap().spec;
+    for pipeline in Pipeline::ALL {
+        let [theirs, ours] = [KernelForm::Original, KernelForm::Fused]
+            .map(|form| ane::cost::Totals::of(&ane::cost::calls(&of(pipeline, form), &spec, 256).unwrap()));
+        let staged = |t: &ane::cost::Totals| t.written_bytes + t.staged_bytes;
+        assert!(ours.dispatches <= theirs.dispatches && staged(&ours) <= staged(&theirs), "{pipeline}: {ours:?} {theirs:?}");
+        assert!(ours.dispatches < theirs.dispatches || staged(&ours) < staged(&theirs), "{pipeline}: {ours:?} {theirs:?}");
     }
 }
 

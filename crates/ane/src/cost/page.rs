@@ -7,7 +7,7 @@ use mil::BuildError;
 use super::fit::{Counted, predicted_program, predicted_without};
 use super::profile::{PROGRAM_KNOBS, STEP_KNOBS};
 use super::published::{NOT_COVERED, PROGRAMS, Part, STEPS, STORIES};
-use super::{CONSTANTS, Conv, HostWork, Machine, Method, calls, step};
+use super::{CONSTANTS, Conv, HostWork, Machine, Method, Totals, calls, step};
 use crate::{KernelForm, Pipeline, PipelineOptions};
 
 /// Relative errors, as `predicted / published - 1`.
@@ -67,8 +67,28 @@ pub fn page() -> Result<String, BuildError> {
         .and_then(|()| write_programs(&mut text))
         .and_then(|()| write_missing(&mut text));
     debug_assert!(written.is_ok(), "writing to a string cannot fail");
+    text += &savings()?;
     for form in [KernelForm::Original, KernelForm::Fused] {
         text += &chips(form)?;
+    }
+    Ok(text)
+}
+
+/// Dispatches and copies of a step over the model of the published counts, in both sets of kernels.
+fn savings() -> Result<String, BuildError> {
+    let mut text = String::from(
+        "\n## What the default kernels save\n\nstories110m over 256 tokens, published kernels and then ours: dispatches and \
+         megabytes of activations a step.\n\n| pipeline | dispatches | written | read |\n|---|---|---|---|\n",
+    );
+    for pipeline in Pipeline::ALL {
+        let of = |kernels| -> Result<Totals, BuildError> {
+            let options = PipelineOptions { kernels, ..PipelineOptions::of(pipeline) };
+            Ok(Totals::of(&calls(&options, &STORIES.spec(Some(pipeline)), STORIES.seq)?))
+        };
+        let (theirs, ours) = (of(KernelForm::Original)?, of(KernelForm::Fused)?);
+        let mb = |of: fn(&Totals) -> f64| format!("{:.1} to {:.1}", of(&theirs) / 1e6, of(&ours) / 1e6);
+        let (written, read) = (mb(|t| t.written_bytes), mb(|t| t.read_bytes));
+        text += &format!("| {pipeline} | {} to {} | {written} | {read} |\n", theirs.dispatches, ours.dispatches);
     }
     Ok(text)
 }

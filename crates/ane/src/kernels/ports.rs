@@ -41,6 +41,12 @@ impl Stack {
         Stack { parts, cols: shape.dim }
     }
 
+    /// Keys and values.
+    pub fn kv(shape: &BlockShape) -> Stack {
+        let kv = shape.kv_dim();
+        Stack { parts: [Some(("wk", Part::K, kv)), Some(("wv", Part::V, kv)), None], cols: shape.dim }
+    }
+
     /// Gate and up.
     pub fn gate_up(shape: &BlockShape) -> Stack {
         let parts = [Some(("w1", Part::Gate, shape.hidden)), Some(("w3", Part::Up, shape.hidden)), None];

@@ -1,8 +1,8 @@
 //! Kernels that multiply and do nothing else, for pipelines whose other work is the CPU's. Weights are data: `matmul-only`.
 //! Weights are constants: `conv`. Each reads one field and returns one, `y`.
 //!
-//! Published: a kernel a matrix (K and V share a program, and so do gate and up). Ours: neighbours in one product, `wqkv`
-//! returns Q, K and V below each other, `w13` gate and up.
+//! Published: a kernel a matrix (K and V share a program, and so do gate and up). Ours: neighbours in one kernel, `wqkv`
+//! returns Q, K and V below each other, `wkv` K and V, `w13` gate and up.
 
 use mil::BuildError;
 use model::Part;
@@ -57,6 +57,12 @@ pub fn matmul_qkv(shape: &BlockShape, weights: WeightForm) -> Built {
     product(shape, form, ("wqkv", "wqkv_out"), ("xnorm", shape.dim), (stack, &["wq", "wk", "wv"]))
 }
 
+/// K and V.
+pub fn matmul_kv(shape: &BlockShape, weights: WeightForm) -> Built {
+    let (stack, form) = (Stack::kv(shape), (KernelForm::Fused, weights));
+    product(shape, form, ("wkv", "wkv_out"), ("xnorm", shape.dim), (stack, &["wk", "wv"]))
+}
+
 /// Gate and up.
 pub fn matmul_gate_up(shape: &BlockShape, weights: WeightForm) -> Built {
     let (stack, form) = (Stack::gate_up(shape), (KernelForm::Fused, weights));
@@ -75,11 +81,22 @@ pub fn conv(shape: &BlockShape, part: Part, int8: bool) -> Built {
 
 /// Q, K and V as constants.
 pub fn qkv_conv(shape: &BlockShape, int8: bool) -> Built {
-    let mut g = Graph::reading(shape, &[("xnorm", shape.dim)]);
-    let x = g.field("xnorm");
-    let qkv = g.project_in(int8, &[Part::Q, Part::K, Part::V], x);
-    let y = g.b.concat(&qkv, 1);
-    g.finish("qkv_conv", "y_out", &[("y", y)])
+    stacked_conv(shape, "qkv_conv", &[Part::Q, Part::K, Part::V], int8)
+}
+
+/// Gate and up as constants.
+pub fn gate_up_conv(shape: &BlockShape, int8: bool) -> Built {
+    stacked_conv(shape, "w13", &[Part::Gate, Part::Up], int8)
+}
+
+/// Matrices that read the same, their products below each other.
+fn stacked_conv(shape: &BlockShape, name: &'static str, parts: &[Part], int8: bool) -> Built {
+    let field = input(parts[0]);
+    let mut g = Graph::reading(shape, &[(field, shape.dim)]);
+    let x = g.field(field);
+    let products = g.project_in(int8, parts, x);
+    let y = g.b.concat(&products, 1);
+    g.finish(name, "y_out", &[("y", y)])
 }
 
 /// The feed-forward part with its weights as constants. Published: `x2norm` and `x2` to `x_next`, with the residual scale that

@@ -186,6 +186,15 @@ fn matmul_only(options: &PipelineOptions, shape: &BlockShape) -> Vec<Row> {
 /// Keys and values stay products: a convolution with few outputs is slower.
 fn conv(options: &PipelineOptions, shape: &BlockShape) -> Vec<Row> {
     let baked = |part| (Layer, Forward, products::conv(shape, part, options.int8));
+    if options.kernels == KernelForm::Fused {
+        return vec![
+            baked(Part::Q),
+            (Layer, Forward, products::matmul_kv(shape, options.weights)),
+            baked(Part::O),
+            (Layer, Forward, products::gate_up_conv(shape, options.int8)),
+            baked(Part::Down),
+        ];
+    }
     let data = |part| (Layer, Forward, products::matmul(shape, options.kernels, options.weights, part));
     vec![baked(Part::Q), data(Part::K), data(Part::V), baked(Part::O), baked(Part::Gate), baked(Part::Up), baked(Part::Down)]
 }

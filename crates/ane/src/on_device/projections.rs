@@ -49,6 +49,13 @@ const PROJECT: &[(Projection, &[Step])] = &[
         Projection::Qkv,
         &[
             Step { kernel: "wq", reads: &[("xnorm", Columns::First)], writes: &[WHOLE] },
+            Step { kernel: "wkv", reads: &[("xnorm", Columns::First)], writes: &[("y", Columns::Keys)] },
+        ],
+    ),
+    (
+        Projection::Qkv,
+        &[
+            Step { kernel: "wq", reads: &[("xnorm", Columns::First)], writes: &[WHOLE] },
             Step { kernel: "wk", reads: &[("xnorm", Columns::First)], writes: &[("y", Columns::Keys)] },
             Step { kernel: "wv", reads: &[("xnorm", Columns::First)], writes: &[("y", Columns::Values)] },
         ],
@@ -94,8 +101,13 @@ const PROJECT_BACK: &[(Projection, &[Step])] = &[
 ];
 
 /// Kernels of each way to project forward, for the table of placements.
-pub(super) const FORWARD: &[&[&str]] =
-    &[&["wqkv", "wo", "w13", "w2"], &["wq", "wk", "wv", "wo", "w1", "w3", "w2"], &["qkv_conv", "wo"], &["wo_fwd"]];
+pub(super) const FORWARD: &[&[&str]] = &[
+    &["wqkv", "wo", "w13", "w2"],
+    &["wq", "wkv", "wo", "w13", "w2"],
+    &["wq", "wk", "wv", "wo", "w1", "w3", "w2"],
+    &["qkv_conv", "wo"],
+    &["wo_fwd"],
+];
 
 impl<D: Device> OnDevice<D> {
     /// Projects as many windows as it can, from the first on; gives how many.
