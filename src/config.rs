@@ -22,8 +22,8 @@ pub use model::{ModelChoice, free_run_folder, nearest};
 pub use resolve::{Resolved, Sources};
 pub use settings::{SETTINGS, Setting, setting};
 pub use values::{
-    AneNumerics, DataOrder, Device, Every, IsaChoice, LoraForm, Method, OptimizerKind, Packing, Schedule, TokenWidth, Warmup,
-    ZoDistribution, duration, integer, real, size,
+    AneNumerics, AneProbe, DataOrder, Device, Every, IsaChoice, LoraForm, Method, OptimizerKind, Packing, Schedule, TokenWidth,
+    Warmup, ZoDistribution, duration, integer, real, size,
 };
 
 /// Vocabulary of a tokenizer that is trained on the data when `--vocab-size` is not given.
@@ -133,6 +133,8 @@ pub struct TrainConfig {
     pub ane_chip: String,
     /// Arithmetic of the simulator.
     pub ane_numerics: AneNumerics,
+    /// When kernels are compared with the simulator.
+    pub ane_probe: AneProbe,
     /// Classify over the ids that occur only.
     pub compact_vocab: bool,
     /// Order of the training windows.
@@ -221,6 +223,7 @@ impl Default for TrainConfig {
             ane_int8: false,
             ane_chip: "m4".into(),
             ane_numerics: AneNumerics::Exact,
+            ane_probe: AneProbe::Hardware,
             compact_vocab: true,
             data_order: DataOrder::Shuffled,
             val_fraction: 0.1,

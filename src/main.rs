@@ -2,6 +2,7 @@
 
 mod adapter;
 mod auto;
+mod circumstances;
 mod cli;
 mod cmd;
 mod config;
@@ -11,6 +12,7 @@ mod model_file;
 mod npy;
 mod out;
 mod place;
+mod probes;
 mod run;
 mod sample;
 mod stop;

@@ -3,6 +3,7 @@
 mod checkpoint;
 mod folder;
 mod host;
+mod relay;
 mod report;
 mod restart;
 mod silence;
@@ -10,5 +11,6 @@ mod silence;
 pub use checkpoint::{Files, SavedState, read_state};
 pub use folder::RunFolder;
 pub use host::{RunHost, Shown, TRAJECTORY};
+pub use relay::Relay;
 pub use report::{Predicted, efficiency, summary};
 pub use restart::restart;

@@ -11,11 +11,10 @@ use formats::{Assumed, Format, SpecialIds, blzt, hf};
 use kernels::{Cpu, Isa};
 use model::{Layout, ModelSpec, TensorId};
 use train::budget::Limits;
-use train::optimizer::{AdamWConfig, Optimizer, OptimizerConfig};
-use train::schedule::{self, Schedule};
+use train::optimizer::Optimizer;
 use train::trainer::Parts;
 
-use crate::config::{self, DataOrder, IsaChoice, Method, ModelChoice, OptimizerKind, Packing, Resolved, TrainConfig, Warmup};
+use crate::config::{self, DataOrder, IsaChoice, Method, ModelChoice, OptimizerKind, Packing, Resolved, TrainConfig};
 use crate::corpus::{self, Tok};
 use crate::exit;
 use crate::model_file::{self, own_tokenizer};
@@ -26,10 +25,12 @@ mod adapter;
 mod estimator;
 mod memory;
 mod place;
+mod update;
 
 pub use adapter::Adapter;
 pub use memory::{check_memory, planned_bytes};
 pub use place::engine;
+pub use update::{optimizer, schedule};
 
 /// Ids of the tokenizer that is trained on text when none is given.
 const PRESET_VOCAB: usize = config::TRAINED_VOCAB;
@@ -102,6 +103,7 @@ pub fn open(resolved: &mut Resolved, cpu: &Cpu, map: Option<VocabMap>, out: Out)
         ..shape
     };
     full.validate()?;
+    let full = fitted(full, resolved.config.seq_len, base.is_some(), out);
     let name = match &choice {
         ModelChoice::Preset(preset) => preset.name.to_owned(),
         ModelChoice::Shape(path) | ModelChoice::Path(path) => stem(path),
@@ -127,6 +129,16 @@ pub fn open(resolved: &mut Resolved, cpu: &Cpu, map: Option<VocabMap>, out: Out)
         wired.adapter = Some(Adapter::new(&resolved.config, &wired.spec, weights));
     }
     Ok(wired)
+}
+
+/// The model with the positions that windows of `seq` tokens have; a released one says itself what it was made for.
+fn fitted(full: ModelSpec, seq: usize, released: bool, out: Out) -> ModelSpec {
+    if seq > full.context && released {
+        let made = full.context;
+        out.warn(format!("windows of {seq} tokens are longer than the {made} positions that the model was made for"));
+        return full;
+    }
+    ModelSpec { context: full.context.max(seq), ..full }
 }
 
 /// The model at `path`, with what its file does not say.
@@ -279,36 +291,6 @@ pub fn engine_shape(config: &TrainConfig) -> (Shape, Options) {
         _ => Options::INFERENCE,
     };
     (Shape { rows: config.batch_size, seq: config.seq_len }, options)
-}
-
-/// Update rule of a run.
-pub fn optimizer(config: &TrainConfig) -> OptimizerConfig {
-    let adam = AdamWConfig { beta1: f64::from(config.beta1), beta2: f64::from(config.beta2), eps: 1e-8 };
-    let momentum = f64::from(config.momentum);
-    match config.optimizer {
-        OptimizerKind::Adamw => OptimizerConfig::AdamW(adam),
-        OptimizerKind::Muon => OptimizerConfig::Muon { momentum, ns_steps: 5, nesterov: true, adam },
-        OptimizerKind::Sgd => OptimizerConfig::Sgd { momentum },
-    }
-}
-
-/// Learning rate of a run.
-pub fn schedule(config: &TrainConfig) -> Schedule {
-    Schedule {
-        peak: config.learning_rate,
-        shape: match config.schedule {
-            config::Schedule::Cosine => schedule::Shape::Cosine,
-            config::Schedule::Wsd => schedule::Shape::Wsd(schedule::Cooldown::OneMinusSqrt),
-            config::Schedule::Linear => schedule::Shape::Linear,
-            config::Schedule::Constant => schedule::Shape::Constant,
-        },
-        warmup: match config.warmup {
-            Warmup::Steps(n) => schedule::Warmup::Steps(n),
-            Warmup::Time(t) => schedule::Warmup::Time(t),
-            Warmup::Percent(p) => schedule::Warmup::Fraction(p / 100.0),
-        },
-        min_lr_ratio: f64::from(config.min_lr_ratio),
-    }
 }
 
 /// Weights before the first step: those of the base, or new ones.

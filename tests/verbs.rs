@@ -275,6 +275,9 @@ fn bench_measures_a_step_and_its_kernels() {
         assert!(named(name), "{name} is missing: {said}");
     }
     assert!(number("kernels_ms") > 0.2 * number("best_ms_per_step"), "{said}");
+    let under = &said["circumstances"];
+    assert!(under["percentiles_ms"]["p10"].as_f64() <= under["percentiles_ms"]["p90"].as_f64(), "{under}");
+    assert!(under["disturbed"].is_array(), "{under}");
     fails(&["bench", "auto"], dir.path(), 2, &["preset"]);
     fails(&["bench", "storys-36m"], dir.path(), 2, &["did you mean `stories-36m`?"]);
 }

@@ -43,6 +43,26 @@ pub enum MilVerb {
     Rules,
 }
 
+/// Dialect of printed programs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum DialectArg {
+    /// program(1.3), main<ios18>: macOS 15 and later
+    #[default]
+    Ios18,
+    /// program(1.0), main<ios16>: what M1 and M2 were seen to take
+    Ios16,
+}
+
+impl DialectArg {
+    /// As the language has it.
+    pub fn dialect(self) -> mil::Dialect {
+        match self {
+            DialectArg::Ios18 => mil::Dialect::Ios18,
+            DialectArg::Ios16 => mil::Dialect::Ios16,
+        }
+    }
+}
+
 /// `mil print MODEL --pipeline P --out DIR`
 #[derive(Clone, Debug, Args)]
 pub struct MilPrintArgs {
@@ -56,6 +76,9 @@ pub struct MilPrintArgs {
     /// Ids of the classifier of a preset [default: the preset's]
     #[arg(long, value_name = "N", value_parser = vocabulary)]
     pub vocab_size: Option<usize>,
+    /// Dialect of the programs
+    #[arg(long, value_name = "NAME", default_value = "ios18")]
+    pub dialect: DialectArg,
     /// Folder for the programs; it must not exist, or be empty
     #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     pub out: PathBuf,

@@ -401,7 +401,7 @@ pub enum ProbeArg {
 /// `doctor`
 #[derive(Clone, Debug, Args)]
 pub struct DoctorArgs {
-    /// Runs every kernel once on this device, compares it with the simulator, and keeps what came of it
+    /// Runs every kernel once on this device, compares it with the simulator, and keeps what came of it; a Neural Engine that was never probed is in any case
     #[arg(long, value_name = "DEVICE")]
     pub probe: Option<ProbeArg>,
     #[command(flatten)]

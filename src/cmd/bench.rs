@@ -18,6 +18,7 @@ use model::{Layout, ModelSpec};
 use train::gradient::{Gradient, global_norm};
 use train::optimizer::Optimizer;
 
+use crate::circumstances::Measuring;
 use crate::cli::BenchArgs;
 use crate::config::{ModelChoice, OptimizerKind, TrainConfig};
 use crate::out::Out;
@@ -58,6 +59,7 @@ pub fn run(args: &BenchArgs, out: Out) -> anyhow::Result<()> {
     if let Some(options) = args.pipeline.options() {
         return pipeline::run(&job, &options, args.chip, out);
     }
+    let measuring = Measuring::alone(out);
     let predicted = wire::check_memory(&job.config, &job.spec, &cpu, out)?;
     let layout = Layout::of(&job.spec);
     let mut params = engine::init(&job.spec, &layout, 0);
@@ -69,7 +71,8 @@ pub fn run(args: &BenchArgs, out: Out) -> anyhow::Result<()> {
     out.detail("measuring what the machine can do");
     let found = ceilings::measure(&cpu, CEILING);
     let rows = kernels_of_step::measure(&job, &cpu, &params, &mut grad, &tokens, args.max_time / 4, out);
-    report::show(&report::Measured { job: &job, ceilings: found, times, rows, predicted, peak }, out)
+    let circumstances = measuring.end(&times.step);
+    report::show(&report::Measured { job: &job, ceilings: found, times, rows, predicted, peak, circumstances }, out)
 }
 
 fn job(args: &BenchArgs, out: Out) -> anyhow::Result<Job> {

@@ -1,7 +1,6 @@
 //! `autoane doctor`: this machine, and what will be used of it and why.
 
 mod neural;
-mod probes;
 
 use std::time::Duration;
 

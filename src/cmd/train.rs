@@ -9,11 +9,12 @@ use train::events::{Event, Started};
 use train::guard::Incident;
 use train::trainer::{End, Host, Interrupt, Trainer};
 
+use crate::circumstances::Measuring;
 use crate::cli::TrainArgs;
-use crate::config::{Resolved, SETTINGS, TrainConfig, free_run_folder};
+use crate::config::{Device, Resolved, SETTINGS, TrainConfig, free_run_folder};
 use crate::exit::Exit;
 use crate::out::{self, Out};
-use crate::run::{Files, Predicted, RunFolder, RunHost, Shown, efficiency, restart, summary};
+use crate::run::{Files, Predicted, Relay, RunFolder, RunHost, Shown, efficiency, restart, summary};
 use crate::wire::{self, Wired};
 
 /// Tokens of text that rows of unseen ids are fitted to.
@@ -118,24 +119,26 @@ fn session(
     host.set_hook(crash_hook());
     host.emit(&started(resolved, wired, cpu, &trainer))?;
     host.note_settings(&settings(config))?;
+    let measuring = Measuring::of_run(config.device == Device::Ane);
     let mut outcome = match trainer.run(&mut host) {
         Ok(outcome) => outcome,
         Err(error) => return Err(bundle(error, &trainer, &host)),
     };
+    Relay::join(Path::new(&run_dir), &mut outcome);
     if outcome.end == End::Restart {
-        match host.interrupt() {
-            // a new process would know nothing of the signal that this one was sent
-            Some(Interrupt::Stop(code)) => outcome.end = End::Interrupted(code),
-            _ => {
-                // what is loaded is unloaded, and its folders go, before this process becomes another
-                drop((host, trainer));
-                let step = outcome.spent.steps;
-                out.say(format!("step {step}: the device gives this process no more programs: a new one goes on"));
-                return restart(&run_dir, out);
-            }
-        }
+        // a new process would know nothing of the signal that this one was sent
+        let Some(Interrupt::Stop(code)) = host.interrupt() else {
+            // what is loaded is unloaded, and its folders go, before this process becomes another
+            drop((host, trainer));
+            Relay::leave(Path::new(&run_dir), &outcome)?;
+            let step = outcome.spent.steps;
+            out.say(format!("step {step}: the device gives this process no more programs: a new one goes on"));
+            return restart(&run_dir, out);
+        };
+        outcome.end = End::Interrupted(code);
     }
-    let (report, record) = efficiency(&outcome, &wired.spec, config, cpu, predicted);
+    let circumstances = measuring.end(host.step_seconds());
+    let (report, record) = efficiency(&outcome, &wired.spec, config, cpu, predicted, &circumstances);
     host.folder().write("efficiency.json", &format!("{record:#}\n"))?;
     let sample = host.last_sample().map(str::to_owned);
     drop(host);

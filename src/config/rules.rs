@@ -174,7 +174,8 @@ fn of_another(r: &Resolved, method: Method, keys: &[&str]) -> bool {
 const LORA: [&str; 6] = ["lora-rank", "lora-alpha", "lora-targets", "lora-form", "lora-rslora", "lora-norms"];
 
 /// Settings that need a Neural Engine, or its simulator.
-const PIPELINE: [&str; 7] = ["pipeline", "ane-kernels", "ane-weights", "ane-layers", "ane-int8", "ane-chip", "ane-numerics"];
+const PIPELINE: [&str; 8] =
+    ["pipeline", "ane-kernels", "ane-weights", "ane-layers", "ane-int8", "ane-chip", "ane-numerics", "ane-probe"];
 
 /// Settings that a run cannot change midway: its weights, moments or position in the data would lose their meaning.
 const FIXED: &[&str] = &[

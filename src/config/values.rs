@@ -127,6 +127,17 @@ choice! {
     }
 }
 choice! {
+    /// Which devices' kernels are compared with the simulator before their first use.
+    AneProbe {
+        /// Hardware.
+        Hardware = "hardware",
+        /// Every device.
+        Always = "always",
+        /// None: whatever they compute is believed.
+        Never = "never",
+    }
+}
+choice! {
     /// Order in which windows of the training split are read.
     DataOrder {
         /// Epochs of permuted windows.

@@ -80,6 +80,9 @@ pub struct RunHost<'a> {
     out: Out,
     shown: Shown,
     smooth_loss: f64,
+    /// Seconds of training so far, and of each step of this session.
+    trained: f64,
+    step_seconds: Vec<f64>,
     last_sample: Option<String>,
     initial: Box<dyn Fn() -> anyhow::Result<Vec<f32>> + 'a>,
 }
@@ -116,6 +119,8 @@ impl<'a> RunHost<'a> {
             out,
             shown,
             smooth_loss: f64::NAN,
+            trained: 0.0,
+            step_seconds: Vec::new(),
             last_sample: None,
             initial,
         })
@@ -147,6 +152,23 @@ impl<'a> RunHost<'a> {
     /// Called at named points of a save, for tests that kill a run there.
     pub fn set_hook(&mut self, hook: Option<fn(&'static str)>) {
         self.folder.store.hook = hook;
+    }
+
+    /// Seconds that each step of this session took.
+    pub fn step_seconds(&self) -> &[f64] {
+        &self.step_seconds
+    }
+
+    /// Notes how long the step took.
+    fn time(&mut self, event: &Event) {
+        match event {
+            Event::Started(at) | Event::Resumed(at) => self.trained = at.seconds,
+            Event::Step(step) => {
+                self.step_seconds.push(step.seconds - self.trained);
+                self.trained = step.seconds;
+            }
+            _ => {}
+        }
     }
 
     fn show(&mut self, event: &Event) {
@@ -248,6 +270,7 @@ impl Host for RunHost<'_> {
             train::trajectory::write(&self.folder.path.join(TRAJECTORY), step.step, &step.decided)?;
         }
         self.tensorboard.record(unix_seconds(), event)?;
+        self.time(event);
         self.show(event);
         Ok(())
     }

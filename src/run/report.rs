@@ -9,7 +9,8 @@ use model::{Layout, ModelSpec, flops_per_token};
 use serde_json::{Value, json};
 use train::trainer::Outcome;
 
-use crate::config::{Method, TrainConfig};
+use crate::circumstances::Circumstances;
+use crate::config::{Device, Method, TrainConfig};
 use crate::out;
 
 /// What was foreseen before the run.
@@ -29,6 +30,7 @@ pub fn efficiency(
     config: &TrainConfig,
     cpu: &kernels::Cpu,
     predicted: Predicted,
+    circumstances: &Circumstances,
 ) -> (String, Value) {
     let t = &outcome.timings;
     let seconds = |d: Duration| d.as_secs_f64();
@@ -56,6 +58,10 @@ pub fn efficiency(
         let _ = writeln!(text, "  {name:18} {value}");
     };
     row("steps", format!("{} in {:.1} s, {per_step:.1} ms each, {} tokens/s", t.counted, seconds(t.steps), out::count(speed)));
+    circumstances.percentiles.iter().for_each(|p| row("of ten steps", of_ten(p)));
+    if config.device == Device::Ane {
+        circumstances.disturbed.iter().for_each(|why| row("disturbed", why.clone()));
+    }
     for (name, time) in shares.into_iter().filter(|(_, time)| device.is_some() || !time.is_zero()) {
         row(name, format!("{:6.2} s  {:4.1}%", seconds(time), 100.0 * seconds(time) / total));
     }
@@ -72,9 +78,15 @@ pub fn efficiency(
         "steps": t.counted, "ms_per_step": per_step, "tokens_per_second": speed,
         "seconds": shares.iter().map(|(n, d)| ((*n).to_owned(), json!(seconds(*d)))).collect::<serde_json::Map<_, _>>(),
         "sustained_gflops": sustained, "peak_gflops": peak,
-        "peak_rss_bytes": actual, "predicted_bytes": predicted.bytes,
+        "peak_rss_bytes": actual, "predicted_bytes": predicted.bytes, "circumstances": circumstances.json(),
     });
     (text, record)
+}
+
+/// Seconds that a tenth, half and nine tenths of the steps took.
+fn of_ten(seconds: &[f64; 3]) -> String {
+    let [one, five, nine] = seconds.map(|s| 1e3 * s);
+    format!("one within {one:.1} ms, five within {five:.1} ms, nine within {nine:.1} ms")
 }
 
 /// What ran beside the CPU: counts, bytes, and how the time of `gradient` seconds of forward and backward passes, and of what

@@ -41,6 +41,33 @@ fn a_used_up_compile_budget_is_a_new_process_and_the_same_run() {
     assert!(bench.weights("whole") == bench.weights("parts"), "bit for bit");
     let steps: Vec<u64> = bench.steps("parts").iter().map(|s| s["step"].as_u64().unwrap()).collect();
     assert_eq!(steps, (1..=10).collect::<Vec<_>>());
+    let report = |name: &str| -> serde_json::Value {
+        serde_json::from_slice(&std::fs::read(bench.path(name).join("efficiency.json")).unwrap()).unwrap()
+    };
+    let (whole, parts) = (report("whole"), report("parts"));
+    for count in ["compiles", "dispatches", "staged_bytes", "flops"] {
+        assert_eq!(whole["device"][count], parts["device"][count], "{count}: of all processes of the run");
+    }
+    assert_eq!((&whole["steps"], &parts["steps"]), (&10.into(), &10.into()));
+}
+
+/// A program that was compared with the reference once is believed from then on, in other processes too.
+#[test]
+fn kernels_are_tried_at_their_first_use_and_what_was_found_is_kept() {
+    let bench = Bench::new();
+    let cache = bench.path("cache");
+    let run = |name: &str, chip: &str| {
+        let args = flags("dynamic", &["--steps", "3", "--ane-probe", "always", "--ane-chip", chip]);
+        let output = bench.command(name, &args).env("AUTOANE_CACHE", &cache).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let report = std::fs::read(bench.path(name).join("efficiency.json")).unwrap();
+        let report: serde_json::Value = serde_json::from_slice(&report).unwrap();
+        (report["device"]["compiles"].as_u64().unwrap(), text(&output.stderr).matches(" beside simulator ").count())
+    };
+    assert_eq!(run("first", "m4"), (10, 0), "five kernels, each tried once");
+    assert_eq!(run("second", "m4"), (5, 0), "and never again");
+    assert_eq!(run("other", "m4,evaluate=2"), (9, 1), "another machine is another matter, and one kernel fails there");
+    assert_eq!(run("again", "m4,evaluate=2").1, 1, "what failed there is not used");
 }
 
 #[test]

@@ -75,7 +75,7 @@ impl fmt::Display for Report {
 /// Checks every file that git tracks, or would track, under `root`.
 pub fn check(root: &Path) -> Result<Report> {
     let mut findings = Vec::new();
-    let mut manifests = Vec::new();
+    let (mut manifests, mut parts) = (Vec::new(), [0; policy::SMALL.len()]);
     let paths = listed_files(root)?;
     for path in &paths {
         let Ok(text) = std::fs::read_to_string(root.join(path)) else { continue }; // not text, or just removed
@@ -83,9 +83,12 @@ pub fn check(root: &Path) -> Result<Report> {
         if path.ends_with("Cargo.toml") {
             manifests.push((path.clone(), text));
         } else if path.ends_with(".rs") {
-            findings.extend(check_source(&SourceFile::new(path, &text)));
+            let file = SourceFile::new(path, &text);
+            sizes::add_to_parts(&file, &mut parts);
+            findings.extend(check_source(&file));
         }
     }
+    findings.extend(sizes::check_parts(&parts));
     findings.extend(layers::check(&manifests)?);
     findings.extend(words::stale_allowances(&paths));
     findings.sort_by(|a, b| (a.severity, &a.path, a.line).cmp(&(b.severity, &b.path, b.line)));

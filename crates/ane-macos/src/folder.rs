@@ -7,6 +7,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Component, Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Prefix of weight files in a program: the folder itself.
 const MODEL_PATH: &str = "@model_path/";
@@ -20,11 +21,14 @@ pub fn relative(key: &str) -> Option<PathBuf> {
     (plain && !hostile && path != Path::new("model.mil")).then(|| path.to_path_buf())
 }
 
-/// Files of a program: where each weight file lies, and its bytes.
+/// A file of a program: where it lies in its folder, and its bytes.
+pub type ProgramFile<'b> = (PathBuf, &'b [u8]);
+
+/// The weight files of a program.
 ///
 /// # Errors
 /// The name that would lie outside the folder.
-pub fn files(blobs: &[(String, Vec<u8>)]) -> Result<Vec<(PathBuf, &[u8])>, String> {
+pub fn files(blobs: &[(String, Vec<u8>)]) -> Result<Vec<ProgramFile<'_>>, String> {
     let file = |(key, bytes): &'_ (String, Vec<u8>)| relative(key).map(|path| (path, bytes.len())).ok_or_else(|| key.clone());
     let paths: Vec<(PathBuf, usize)> = blobs.iter().map(file).collect::<Result<_, _>>()?;
     Ok(paths.into_iter().zip(blobs).map(|((path, _), (_, bytes))| (path, bytes.as_slice())).collect())
@@ -43,7 +47,7 @@ impl TemporaryFolder {
     ///
     /// # Errors
     /// Those of the file system; [`io::ErrorKind::InvalidInput`] when the identifier is not a plain name.
-    pub fn create(root: &Path, identifier: &str, text: &str, files: &[(PathBuf, &[u8])]) -> io::Result<TemporaryFolder> {
+    pub fn create(root: &Path, identifier: &str, text: &str, files: &[ProgramFile<'_>]) -> io::Result<TemporaryFolder> {
         let plain = !identifier.is_empty() && identifier.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
         if !plain {
             return Err(io::Error::new(
@@ -52,8 +56,7 @@ impl TemporaryFolder {
             ));
         }
         let lock_path = root.join(format!("{identifier}.lock"));
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path)?;
-        lock.lock_shared()?;
+        let lock = shared_lock(&lock_path)?;
         // from here on dropping it removes what was written
         let folder = TemporaryFolder { path: root.join(identifier), lock_path, lock };
         fs::create_dir_all(folder.path.join("weights"))?;
@@ -71,6 +74,31 @@ impl TemporaryFolder {
     }
 }
 
+/// A shared lock of the file at `path` as it is there: whoever left last may have removed the file that was opened, and then
+/// the lock of it keeps nobody away.
+fn shared_lock(path: &Path) -> io::Result<File> {
+    loop {
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
+        lock.lock_shared()?;
+        if is_at(&lock, path) {
+            return Ok(lock);
+        }
+    }
+}
+
+/// Whether `file` is the one at `path`.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let id = |m: fs::Metadata| (m.dev(), m.ino());
+    file.metadata().ok().map(id) == fs::metadata(path).ok().map(id)
+}
+
+#[cfg(not(unix))]
+fn is_at(_file: &File, path: &Path) -> bool {
+    path.exists()
+}
+
 /// Writes a file unless it is there already: another user of the folder may be reading it.
 fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let same_length = fs::metadata(path).is_ok_and(|m| m.len() == bytes.len() as u64);
@@ -80,7 +108,8 @@ fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)?;
     }
-    let fresh = path.with_extension(format!("new-{}", std::process::id()));
+    static WRITTEN: AtomicU64 = AtomicU64::new(0);
+    let fresh = path.with_extension(format!("new-{}-{}", std::process::id(), WRITTEN.fetch_add(1, Ordering::Relaxed)));
     fs::write(&fresh, bytes)?;
     fs::rename(&fresh, path)
 }
@@ -136,6 +165,20 @@ mod tests {
         assert_eq!(fs::read(path.join("model.mil")).unwrap(), b"program");
         assert_eq!(fs::read(path.join("weights/a.bin")).unwrap(), b"weights");
         drop(two);
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn users_that_come_and_go_at_once_never_lose_their_files() {
+        let root = tempfile::tempdir().unwrap();
+        let user = || {
+            for _ in 0..2000 {
+                let files = [(PathBuf::from("weights/a.bin"), &b"weights"[..])];
+                let folder = TemporaryFolder::create(root.path(), "ab", "program", &files).unwrap();
+                assert_eq!(fs::read(folder.path().join("model.mil")).unwrap(), b"program");
+            }
+        };
+        std::thread::scope(|scope| (0..8).for_each(|_| drop(scope.spawn(user))));
         assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
     }
 

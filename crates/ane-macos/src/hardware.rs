@@ -111,18 +111,11 @@ impl Device for Hardware {
     }
 
     fn peak_flops(&self) -> Option<f64> {
-        // the published figure of the generation: which variant it is, the engine's name does not say
-        let chip = info().ok()?.chip()?;
-        let machine = ane::cost::Machine { chip, ..ane::cost::Machine::default() };
-        Some(ane::sim::Latency::of(machine).peak)
+        info().ok()?.peak_flops()
     }
 
     fn dialect(&self) -> mil::Dialect {
-        match info().ok().and_then(|info| info.chip()) {
-            // the later dialect failed there for several people
-            Some(mil::Chip::M1 | mil::Chip::M2) => mil::Dialect::Ios16,
-            _ => mil::Dialect::Ios18,
-        }
+        info().map_or(mil::Dialect::Ios18, |info| info.dialect())
     }
 
     fn counters(&self) -> Counters {

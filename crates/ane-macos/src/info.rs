@@ -24,6 +24,23 @@ impl Info {
     pub fn chip(&self) -> Option<mil::Chip> {
         mil::Chip::of_architecture(self.architecture.as_deref()?)
     }
+
+    /// Peak of the engine in FLOP/s: the published figure of the generation; which variant it is, the engine's name does not say.
+    #[cfg_attr(not(all(target_os = "macos", target_arch = "aarch64")), allow(dead_code))]
+    pub(crate) fn peak_flops(&self) -> Option<f64> {
+        let machine = ane::cost::Machine { chip: self.chip()?, ..ane::cost::Machine::default() };
+        Some(ane::sim::Latency::of(machine).peak)
+    }
+
+    /// The dialect of programs that the engine takes.
+    #[cfg_attr(not(all(target_os = "macos", target_arch = "aarch64")), allow(dead_code))]
+    pub(crate) fn dialect(&self) -> mil::Dialect {
+        match self.chip() {
+            // the later dialect failed there for several people
+            Some(mil::Chip::M1 | mil::Chip::M2) => mil::Dialect::Ios16,
+            _ => mil::Dialect::Ios18,
+        }
+    }
 }
 
 /// `Neural Engine h16g (M4), 16 cores, Mac16,1, build 25A354`.
@@ -58,6 +75,10 @@ mod tests {
             ..Info::default()
         };
         assert_eq!(known.to_string(), "Neural Engine h16g (M4), 16 cores, Mac16,1, build 25A354");
+        assert_eq!((known.dialect(), Info::default().dialect()), (mil::Dialect::Ios18, mil::Dialect::Ios18));
+        let first = Info { architecture: Some("h13g".to_owned()), ..Info::default() };
+        assert_eq!(first.dialect(), mil::Dialect::Ios16);
+        assert!(known.peak_flops() > first.peak_flops() && Info::default().peak_flops().is_none());
         assert_eq!(Info::default().to_string(), "Neural Engine of an unknown kind");
     }
 }

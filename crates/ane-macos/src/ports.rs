@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use ane::Port;
+use ane::{DeviceError, Port, Source, Surface};
 use mil::{Program, Type};
 
+use crate::folder::{self, ProgramFile};
 use crate::sizes;
 
 /// A property list, without the framework's objects.
@@ -74,6 +75,16 @@ pub struct Declaration {
     pub outputs: Vec<Declared>,
 }
 
+/// What is needed of a program before it is compiled: its declaration, and its weight files with their places.
+///
+/// # Errors
+/// In words: the text is no program, or a weight file would lie outside its folder.
+pub fn prepared<'s>(source: &Source<'s>) -> Result<(Declaration, Vec<ProgramFile<'s>>), String> {
+    let program = mil::parse(source.text).map_err(|e| e.to_string())?;
+    let outside = |key| format!("the weight file {key:?} would lie outside the program's folder");
+    Ok((declaration(&program)?, folder::files(source.blobs).map_err(outside)?))
+}
+
 /// Reads the declaration of the first function of `program`, which requests run.
 ///
 /// # Errors
@@ -116,6 +127,51 @@ pub fn bind(declared: &[Declared], attributes: &Value, side: Side) -> Result<Vec
     let largest = bound.iter().map(|b| b.port.surface_bytes).max().unwrap_or(0);
     bound.iter_mut().for_each(|b| b.port.surface_bytes = largest);
     Ok(bound)
+}
+
+/// Ports of a loaded program: inputs, then outputs, and the numbers by which requests address them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ports {
+    /// As the device lays them out.
+    pub sides: [Vec<Port>; 2],
+    /// Numbers of their symbols.
+    pub numbers: [Vec<usize>; 2],
+}
+
+impl Ports {
+    /// Finds all that `declared` names among the attributes.
+    ///
+    /// # Errors
+    /// Those of [`bind`].
+    pub fn bound(declared: &Declaration, attributes: &Value) -> Result<Ports, String> {
+        let side = |declared: &[_], side| {
+            let bound = bind(declared, attributes, side)?;
+            Ok::<_, String>(bound.into_iter().map(|b| (b.port, b.index)).unzip())
+        };
+        let (inputs, of_inputs) = side(&declared.inputs, Side::Input)?;
+        let (outputs, of_outputs) = side(&declared.outputs, Side::Output)?;
+        Ok(Ports { sides: [inputs, outputs], numbers: [of_inputs, of_outputs] })
+    }
+}
+
+/// Whether `surfaces` hold what `ports` of `kernel` need.
+///
+/// # Errors
+/// [`DeviceError::Mismatch`]: too few, too many, or one that is too small.
+pub fn fit<S: Surface>(kernel: &str, ports: &[Port], surfaces: &[S]) -> Result<(), DeviceError> {
+    let mismatch = |what: String, expected: usize, found: usize| DeviceError::Mismatch {
+        kernel: kernel.to_owned(),
+        what,
+        expected: expected.to_string(),
+        found: found.to_string(),
+    };
+    if ports.len() != surfaces.len() {
+        return Err(mismatch("surfaces".to_owned(), ports.len(), surfaces.len()));
+    }
+    let small = ports.iter().zip(surfaces).find(|(port, surface)| surface.len() < port.surface_bytes);
+    small.map_or(Ok(()), |(port, surface)| {
+        Err(mismatch(format!("bytes of the surface for {}", port.name), port.surface_bytes, surface.len()))
+    })
 }
 
 fn bind_one(declared: &Declared, live: &[Value], symbols: &[Value]) -> Result<Bound, String> {

@@ -92,3 +92,17 @@ fn what_does_not_fit_the_declaration_is_refused_in_words() {
     let none = bind(&[declared("aa", &[1])], &Value::Other, Side::Input).map(|_| ()).unwrap_err();
     assert_eq!(none, "the program declares 1 in LiveInputList, the loaded model has 0");
 }
+
+#[test]
+fn a_request_is_held_against_the_ports() {
+    use ane::{Device, Simulator};
+    let device = Simulator::new(ane::Profile::default(), 1);
+    let port =
+        |bytes| Port { name: "x".to_owned(), shape: [1, 1, 1, 64], element_bytes: 2, row_stride: 128, surface_bytes: bytes };
+    let surfaces = [device.surface(128).unwrap()];
+    assert_eq!(fit("k", &[port(128)], &surfaces), Ok(()));
+    let small = fit("k", &[port(256)], &surfaces).unwrap_err().to_string();
+    assert!(small.contains("256") && small.contains("128") && small.contains('k'), "{small}");
+    assert!(fit("k", &[port(128), port(128)], &surfaces).is_err());
+    assert!(fit("k", &[], &surfaces).is_err());
+}

@@ -11,8 +11,8 @@ mod projections;
 use engine::{DeviceReport, Ready};
 
 use crate::kernels::weights::Model;
-use crate::probe::{self, Case, Verdict};
-use crate::sim::Simulator;
+use crate::probe::{Checks, Verdict};
+use crate::sim::Profile;
 use crate::unit::{self, Common, Failure, In, Out, To, Unit};
 use crate::{BlockShape, Device, PipelineOptions, kernels};
 
@@ -30,10 +30,11 @@ fn whole_attention(spec: &model::ModelSpec) -> Result<(), &'static str> {
     }
 }
 
-/// Bytes of the surfaces that a pipeline on windows of `seq` tokens will hold; 0 where it has no kernels for the model.
-pub fn planned_surface_bytes(spec: &model::ModelSpec, seq: usize, options: &PipelineOptions) -> u64 {
-    let bytes = |specs: Vec<crate::KernelSpec>| specs.iter().map(|s| unit::surface_bytes(s, spec.layers)).sum();
-    kernels::set(&options.of_layers(spec.layers), &BlockShape::of(spec, seq)).map_or(0, |set| bytes(set.specs))
+/// Bytes of all surfaces of a pipeline for a model, where ports are laid out as `profile` says; 0 where it has no kernels for
+/// the model.
+pub fn planned_surface_bytes(spec: &model::ModelSpec, seq: usize, options: &PipelineOptions, profile: &Profile) -> u64 {
+    let set = kernels::set(&options.of_layers(spec.layers), &BlockShape::of(spec, seq));
+    set.ok().and_then(|set| unit::surface_bytes(&set.specs, spec.layers, profile)).unwrap_or(0)
 }
 
 /// Blocks of a walk on a device, those of them that its pipeline takes.
@@ -45,8 +46,8 @@ pub struct OnDevice<D: Device> {
     units: Vec<Unit<D>>,
     common: Common<D>,
     notes: Vec<String>,
-    /// What each kernel is compared with at its first use.
-    reference: Option<Simulator>,
+    /// How kernels are tried before their first use.
+    checks: Option<Checks>,
     /// Whether weights were ever put in place.
     opened: bool,
     /// Whether a value beyond fp16 ended the use of the device.
@@ -86,7 +87,7 @@ impl<D: Device> OnDevice<D> {
             units: specs.into_iter().filter(|s| plain || !ATTENTION.contains(&s.name)).map(Unit::new).collect(),
             common: Common::default(),
             notes,
-            reference: None,
+            checks: None,
             opened: false,
             overflowed: false,
             without_lse: vec![false; spec.layers],
@@ -125,20 +126,22 @@ impl<D: Device> OnDevice<D> {
         }
     }
 
-    /// Compares each kernel with `reference` before its first use; what does not agree is left to the CPU.
-    pub fn check_with(&mut self, reference: Simulator) {
-        self.reference = Some(reference);
+    /// Compares each kernel with a reference before its first use, unless it is known how that went; what does not agree is
+    /// left to the CPU.
+    pub fn check_with(&mut self, checks: Checks) {
+        self.checks = Some(checks);
     }
 
-    /// Runs every kernel once beside the reference, on the weights of the first layer.
+    /// Judges every kernel once, on the weights of the first layer.
     fn check_kernels(&mut self, model: &Model<'_>) {
-        let Some(reference) = self.reference.take() else { return };
+        let Some(mut checks) = self.checks.take() else { return };
+        let reference = checks.reference.describe();
         for unit in self.units.iter_mut().filter(|u| u.off.is_none()) {
-            let case = Case { name: unit.spec.name.to_owned(), spec: unit.spec.clone() };
-            let report = probe::probe(&self.device, &reference, &[case], model);
-            let verdict = report.kernels.into_iter().map(|k| k.verdict).next();
-            let Some(verdict) = verdict.filter(|v| !matches!(v, Verdict::Passed { .. })) else { continue };
-            self.notes.push(format!("{} beside {}: {verdict}: its blocks run on the CPU", unit.spec.name, report.reference));
+            let verdict = checks.judge(&self.device, (&unit.spec, unit.text(&self.device)), model);
+            if matches!(verdict, Verdict::Passed { .. }) {
+                continue;
+            }
+            self.notes.push(format!("{} beside {reference}: {verdict}: its blocks run on the CPU", unit.spec.name));
             unit.close(&verdict.to_string());
         }
     }
@@ -153,6 +156,10 @@ impl<D: Device> OnDevice<D> {
             return Ready::AfterRestart;
         }
         if !self.opened {
+            if let Some(left) = self.device.compiles_left().filter(|left| *left < needed) {
+                let fewer = "a dynamic pipeline, or several layers in one program, needs fewer";
+                self.notes.push(format!("an update compiles {needed} programs, and a process may compile {left}: {fewer}"));
+            }
             self.check_kernels(model);
         }
         self.opened = true;

@@ -5,6 +5,9 @@ use mil::{DType, Type};
 
 use crate::Baked;
 
+/// The field that widens a surface, which nobody reads.
+pub const PAD: &str = "pad";
+
 /// Along which axis fields lie side by side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Axis {
@@ -80,12 +83,12 @@ impl Packed {
         packed
     }
 
-    /// The same surface, widened to a multiple of `multiple` by a field `pad` that nobody reads.
+    /// The same surface, widened to a multiple of `multiple` by a field [`PAD`].
     pub fn padded(mut self, multiple: usize) -> Packed {
         let [_, channels, _, first_column] = self.shape();
         let width = first_column.next_multiple_of(multiple) - first_column;
         if width > 0 {
-            self.fields.push(Field { name: "pad", channels, width, first_channel: 0, first_column, holds: None });
+            self.fields.push(Field { name: PAD, channels, width, first_channel: 0, first_column, holds: None });
         }
         self
     }

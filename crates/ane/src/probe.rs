@@ -12,9 +12,11 @@ use half::f16;
 use kernels::noise::Philox;
 use mil::BuildError;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::kernels::set;
 use crate::kernels::weights::{Model, file};
+use crate::sim::Simulator;
 use crate::staging::{Copier, Rows};
 use crate::{
     Baked, BlockShape, Device, DeviceError, Field, Kernel, KernelForm, KernelSpec, Packed, Pipeline, PipelineOptions, Source,
@@ -151,6 +153,55 @@ pub fn probe<D: Device, R: Device>(device: &D, reference: &R, cases: &[Case], mo
         tolerance: TOLERANCE,
         kernels: cases.iter().map(one).collect(),
     }
+}
+
+/// What is known of a kernel already, by its name and the [`digest`] of its program.
+pub type Known = dyn Fn(&str, &str) -> Option<Verdict>;
+/// Told what was found out of a kernel, by the same.
+pub type Found = dyn FnMut(&str, &str, &Verdict);
+
+/// How kernels are tried before their first use on a device that nobody has seen this program on.
+pub struct Checks {
+    /// What they are compared with.
+    pub reference: Simulator,
+    /// What is known.
+    pub known: Box<Known>,
+    /// Told the rest.
+    pub found: Box<Found>,
+}
+
+impl Checks {
+    /// Comparisons with `reference` of which nothing is known before or kept after.
+    pub fn new(reference: Simulator) -> Checks {
+        Checks { reference, known: Box::new(|_, _| None), found: Box::new(|_, _, _| ()) }
+    }
+
+    /// The verdict on a kernel with its program's text: what is known, or what a trial on `device` finds.
+    pub(crate) fn judge<D: Device>(&mut self, device: &D, (spec, text): (&KernelSpec, &str), model: &Model<'_>) -> Verdict {
+        let digest = digest(text);
+        if let Some(known) = (self.known)(spec.name, &digest) {
+            return known;
+        }
+        let verdict = judge(device, &self.reference, spec, model);
+        // what the reference could not run is no news of the device
+        if !matches!(verdict, Verdict::Unknown { .. }) {
+            (self.found)(spec.name, &digest, &verdict);
+        }
+        verdict
+    }
+}
+
+/// SHA-256 of the text of a program: what a verdict on it is kept under. The weights of a program are none of its text.
+pub fn digest(text: &str) -> String {
+    Sha256::digest(text).iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// What sets the kernels of `options` apart in the name of a probe: `static/original`.
+pub fn label(options: &PipelineOptions) -> String {
+    let forms = every_set().filter(|(set, _)| set.pipeline == options.pipeline);
+    let alike = |set: &PipelineOptions| (set.kernels, set.weights, set.int8) == (options.kernels, options.weights, options.int8);
+    let label = forms.into_iter().find(|(set, _)| alike(set)).map_or("", |(_, label)| label);
+    format!("{}{label}", options.pipeline)
 }
 
 fn judge<D: Device, R: Device>(device: &D, reference: &R, spec: &KernelSpec, model: &Model<'_>) -> Verdict {

@@ -28,6 +28,7 @@ pub use fault::{Faults, Outcome, SPIKE_SECONDS, When};
 pub use identity::identifier;
 pub use kernel::{SimKernel, SimRequest};
 pub use latency::{Latency, Work};
+pub(crate) use layout::surface_sizes;
 pub use numerics::Arithmetic;
 pub use profile::{PortOrder, Profile, SizeRule};
 pub use surface::SimSurface;

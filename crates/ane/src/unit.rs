@@ -1,6 +1,8 @@
 //! [`Unit`]: one kernel of a pipeline on a device, for every layer: compiled, its surfaces allocated, its weights in place,
 //! its requests bound.
 
+mod plan;
+
 use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -9,6 +11,8 @@ use std::time::Instant;
 use crate::kernels::weights::{self, Model};
 use crate::staging::{self, Copier, Rows, Seen};
 use crate::{Baked, Device, DeviceError, Kernel, KernelSpec, Packed, Source, Surface};
+pub use plan::surface_bytes;
+use plan::{count, shared_key, span};
 
 /// Programs that do not bake weights, by their text: compiled once however many units and layers share them.
 pub type Compiled<D> = HashMap<String, Rc<<D as Device>::Kernel>>;
@@ -167,14 +171,19 @@ impl<D: Device> Unit<D> {
         Ok(())
     }
 
+    /// The program as the device reads it.
+    pub fn text(&self, device: &D) -> &str {
+        self.text.get_or_init(|| self.spec.program.clone().in_dialect(device.dialect()).to_string())
+    }
+
     fn open(&self, device: &D, common: &mut Common<D>, model: &Model<'_>, layer: usize) -> Result<Slot<D>, Failure> {
-        let text = self.text.get_or_init(|| self.spec.program.clone().in_dialect(device.dialect()).to_string());
+        let text = self.text(device);
         let kernel = match common.compiled.get(text).filter(|_| !self.spec.bakes_weights()) {
             Some(kernel) => kernel.clone(),
             None => {
                 let kernel = Rc::new(self.compile(device, text, model, layer)?);
                 if !self.spec.bakes_weights() {
-                    common.compiled.insert(text.clone(), kernel.clone());
+                    common.compiled.insert(text.to_owned(), kernel.clone());
                 }
                 kernel
             }
@@ -364,30 +373,4 @@ fn written<'s>(spec: &'s KernelSpec, out: &Out) -> Option<(usize, &'s crate::Fie
         Some(port) => Some((port, spec.outputs.get(port)?.field(out.field)?)),
         None => find(&spec.outputs, out.field),
     }
-}
-
-/// What lies in an input that holds nothing but weights.
-fn shared_key(packed: &Packed, layer: usize, bytes: usize) -> Option<String> {
-    let fields = packed.fields.iter().map(|f| Some((f.name, f.holds?))).collect::<Option<Vec<_>>>()?;
-    // a surface of another size is another surface: some devices want all of a request equally large
-    Some(format!("{layer} {bytes} {fields:?}"))
-}
-
-/// Layers of one program.
-fn span(spec: &KernelSpec) -> usize {
-    spec.deeper.iter().map(|(_, _, after)| after + 1).max().unwrap_or(1)
-}
-
-/// Programs, or sets of surfaces, of a kernel for `layers` layers: one, unless each layer has weights of its own in it.
-fn count(spec: &KernelSpec, layers: usize) -> usize {
-    let beside = spec.baked.iter().any(|(_, what)| matches!(what, Baked::FinalNorm | Baked::Classifier));
-    let each = spec.bakes_weights() || spec.stages_weights();
-    if each && !beside { layers.div_ceil(span(spec)) } else { 1 }
-}
-
-/// Bytes of the surfaces of a kernel for `layers` layers.
-pub fn surface_bytes(spec: &KernelSpec, layers: usize) -> u64 {
-    let bytes = |ports: &[Packed]| ports.iter().map(|p| p.bytes() as u64).sum::<u64>();
-    let count = count(spec, layers) as u64;
-    count * bytes(&spec.inputs) + if spec.bakes_weights() { count } else { 1 } * bytes(&spec.outputs)
 }

@@ -71,10 +71,10 @@ fn our_sets_take_fewer_dispatches() {
 
 #[test]
 fn every_default_dispatches_less_often_or_stages_fewer_bytes() {
-    let spec = model::preset("stories110m").unwrap().spec;
+    let spec = model::preset("stories110m").expect("a preset").spec;
     for pipeline in Pipeline::ALL {
         let [theirs, ours] = [KernelForm::Original, KernelForm::Fused]
-            .map(|form| ane::cost::Totals::of(&ane::cost::calls(&of(pipeline, form), &spec, 256).unwrap()));
+            .map(|form| ane::cost::Totals::of(&ane::cost::calls(&of(pipeline, form), &spec, 256).expect("kernels")));
         let staged = |t: &ane::cost::Totals| t.written_bytes + t.staged_bytes;
         assert!(ours.dispatches <= theirs.dispatches && staged(&ours) <= staged(&theirs), "{pipeline}: {ours:?} {theirs:?}");
         assert!(ours.dispatches < theirs.dispatches || staged(&ours) < staged(&theirs), "{pipeline}: {ours:?} {theirs:?}");

@@ -2,6 +2,11 @@
 //! device fails.
 #![allow(clippy::unwrap_used)]
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use ane::probe::{Checks, Verdict};
 use ane::sim::{Profile, Simulator};
 use ane::{DeviceEngine, KernelForm, Pipeline, PipelineOptions, WeightForm};
 use engine::{Batch, CpuEngine, Engine, Options, Ready, Shape};
@@ -245,7 +250,7 @@ fn a_kernel_that_differs_from_the_simulator_is_not_used() {
     // the second kernel that is tried answers with zeros, once; all others are right
     for (fault, left) in [("m4", 0), ("m4,zeros=2", 1), ("m4,evaluate=3", 1), ("m4,compile=from:1", 5)] {
         let mut engine = on_device(&cpu, &spec, PipelineOptions::of(Pipeline::Dynamic), fault);
-        engine.walk_mut().blocks_mut().check_with(Simulator::new(Profile::default(), 1));
+        engine.walk_mut().blocks_mut().check_with(Checks::new(Simulator::new(Profile::default(), 1)));
         engine.refresh(&params);
         let notes = engine.notes();
         assert_eq!(notes.len(), left, "{fault}: {notes:?}");
@@ -257,7 +262,7 @@ fn a_kernel_that_differs_from_the_simulator_is_not_used() {
     }
     let layers = PipelineOptions { layers_per_program: 2, ..PipelineOptions::of(Pipeline::Static) };
     let mut engine = on_device(&cpu, &spec, layers, "m4");
-    engine.walk_mut().blocks_mut().check_with(Simulator::new(Profile::default(), 1));
+    engine.walk_mut().blocks_mut().check_with(Checks::new(Simulator::new(Profile::default(), 1)));
     engine.refresh(&params);
     assert_eq!(engine.notes(), Vec::<String>::new(), "several layers in one program are tried too");
 }
@@ -281,6 +286,57 @@ fn weights_that_kernels_share_are_new_for_each_of_them() {
         engine.walk_mut().loss_and_grad(&after, &batch, &mut grad, false).unwrap();
         assert_eq!(engine.notes(), Vec::<String>::new(), "{sizes}");
         assert!(relative(&grad, &expected) < 8e-3, "{sizes}: {}", relative(&grad, &expected));
+    }
+}
+
+#[test]
+fn what_is_known_of_a_kernel_is_not_found_out_again() {
+    let cpu = Cpu::new(1);
+    let spec = grouped();
+    let params = weights(&spec);
+    let kept = Rc::new(RefCell::new(BTreeMap::new()));
+    // every compilation costs the budget of a process: five kernels are tried once, and never again
+    for (tried, failing) in [(5, None), (0, None), (0, Some("ffn_bwd"))] {
+        let mut checks = Checks::new(Simulator::new(Profile::default(), 1));
+        let (told, asked) = (kept.clone(), kept.clone());
+        let before = kept.borrow().len();
+        checks.known = Box::new(move |name, digest| match failing {
+            Some(failing) if name == failing => Some(Verdict::Failed { why: "seen before".to_owned() }),
+            _ => asked.borrow().get(digest).cloned(),
+        });
+        checks.found = Box::new(move |_, digest, verdict| drop(told.borrow_mut().insert(digest.to_owned(), verdict.clone())));
+        let mut engine = on_device(&cpu, &spec, PipelineOptions::of(Pipeline::Dynamic), "m4");
+        engine.walk_mut().blocks_mut().check_with(checks);
+        engine.refresh(&params);
+        assert_eq!(kept.borrow().len() - before, tried);
+        assert_eq!(engine.device().unwrap().compiles, 5 + tried as u64 - u64::from(failing.is_some()));
+        assert_eq!(engine.notes().iter().filter(|n| n.contains("seen before")).count(), usize::from(failing.is_some()));
+    }
+}
+
+#[test]
+fn memory_of_surfaces_is_known_before_any_is_made() {
+    let cpu = Cpu::new(1);
+    let spec = grouped();
+    let params = weights(&spec);
+    for pipeline in Pipeline::ALL {
+        for (kernels, weights, layers_per_program) in [
+            (KernelForm::Fused, WeightForm::Packed, 1),
+            (KernelForm::Original, WeightForm::Packed, 1),
+            (KernelForm::Fused, WeightForm::Parameters, 1),
+            (KernelForm::Fused, WeightForm::Packed, 5),
+        ] {
+            let options = PipelineOptions { kernels, weights, layers_per_program, ..PipelineOptions::of(pipeline) };
+            for chip in ["m4", "m4,strict", "m1,strict,rules=off", "m4,sizes=ascending"] {
+                let Ok(profile) = chip.parse::<Profile>() else { continue };
+                let planned = ane::planned_surface_bytes(&spec, SEQ, &options, &profile);
+                let mut engine = on_device(&cpu, &spec, options, chip);
+                engine.refresh(&params);
+                if engine.notes().is_empty() {
+                    assert_eq!(engine.device().unwrap().surface_bytes, planned, "{options:?} {chip}");
+                }
+            }
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use kernels::Cpu;
 use model::Layout;
+use serde::{Deserialize, Serialize};
 
 use crate::blocks::OnCpu;
 use crate::{Batch, EngineError, LossSum, Probe, Walk};
@@ -16,7 +17,7 @@ pub enum Ready {
 }
 
 /// What a device did since an engine was opened on it, beside the CPU.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct DeviceReport {
     /// The device in words.
     pub device: String,
@@ -44,6 +45,27 @@ pub struct DeviceReport {
     pub modelled: Option<(f64, f64)>,
     /// Peak of the chip in FLOP/s, where it is known.
     pub peak_flops: Option<f64>,
+}
+
+impl DeviceReport {
+    /// The same with what the device did for `earlier` engines of a run.
+    pub fn after(self, earlier: &DeviceReport) -> DeviceReport {
+        let modelled = [earlier.modelled, self.modelled].into_iter().flatten();
+        DeviceReport {
+            compiles: earlier.compiles + self.compiles,
+            dispatches: earlier.dispatches + self.dispatches,
+            surface_bytes: earlier.surface_bytes.max(self.surface_bytes),
+            staged_bytes: earlier.staged_bytes + self.staged_bytes,
+            read_bytes: earlier.read_bytes + self.read_bytes,
+            flops: earlier.flops + self.flops,
+            compile_seconds: earlier.compile_seconds + self.compile_seconds,
+            stage_seconds: earlier.stage_seconds + self.stage_seconds,
+            evaluate_seconds: earlier.evaluate_seconds + self.evaluate_seconds,
+            read_seconds: earlier.read_seconds + self.read_seconds,
+            modelled: modelled.reduce(|(a, b), (c, d)| (a + c, b + d)),
+            ..self
+        }
+    }
 }
 
 /// Losses and gradients of a model. Weights are the caller's; an engine that keeps copies elsewhere is told when they change.

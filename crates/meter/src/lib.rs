@@ -64,6 +64,11 @@ pub fn load_average() -> Option<[f64; 3]> {
     limits::load_average()
 }
 
+/// Share of the machine's processors that is busy, whoever keeps them so, as seen for as long as `during`.
+pub fn busy_share(during: std::time::Duration) -> Option<f64> {
+    system::busy_share(during)
+}
+
 /// How hot the machine is, where that can be read.
 pub fn thermal() -> Option<Thermal> {
     system::thermal()
@@ -96,6 +101,7 @@ mod tests {
         assert!(available > 0 && available <= total, "{available} of {total}");
         assert!(total > 64 << 20);
         assert!(logical_cpus() >= 1);
+        assert!(busy_share(std::time::Duration::from_millis(50)).is_none_or(|b| (0.0..=1.0).contains(&b)));
         assert!(load_average().is_none_or(|l| l.iter().all(|x| x.is_finite() && *x >= 0.0)));
         assert!(thermal().and_then(|t| t.celsius).is_none_or(|c| (-50.0..200.0).contains(&c)));
     }

@@ -1,6 +1,8 @@
 //! Linux: everything is text under `/proc` and `/sys`.
 
 use std::fs;
+use std::thread;
+use std::time::Duration;
 
 use crate::Thermal;
 
@@ -36,6 +38,24 @@ pub fn cpu_name() -> Option<String> {
     // Arm kernels have no model name but a hardware line, if anything
     let value = |key: &str| text.lines().find_map(|l| Some(l.strip_prefix(key)?.split_once(':')?.1.to_owned()));
     value("model name").or_else(|| value("Hardware")).or_else(|| value("Model"))
+}
+
+/// `[busy, all]` ticks of all processors since the machine started.
+fn ticks() -> Option<[u64; 2]> {
+    let text = fs::read_to_string("/proc/stat").ok()?;
+    let fields = text.lines().next()?.strip_prefix("cpu ")?.split_whitespace();
+    // user, nice, system, idle, iowait, irq, softirq, steal; guests are counted in user
+    let fields: Vec<u64> = fields.take(8).map(str::parse).collect::<Result<_, _>>().ok()?;
+    let all: u64 = fields.iter().sum();
+    Some([all - fields.get(3)? - fields.get(4)?, all])
+}
+
+pub fn busy_share(during: Duration) -> Option<f64> {
+    let [busy, all] = ticks()?;
+    thread::sleep(during);
+    let [busy_then, all_then] = ticks()?;
+    let passed = all_then.checked_sub(all).filter(|n| *n > 0)?;
+    Some(busy_then.saturating_sub(busy) as f64 / passed as f64)
 }
 
 pub fn thermal() -> Option<Thermal> {

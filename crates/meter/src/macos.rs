@@ -106,6 +106,10 @@ pub fn cpu_name() -> Option<String> {
     CStr::from_bytes_until_nul(&text).ok().map(|s| s.to_string_lossy().into_owned())
 }
 
+pub fn busy_share(_during: std::time::Duration) -> Option<f64> {
+    None
+}
+
 pub fn thermal() -> Option<Thermal> {
     let (mut token, mut state) = (0, 0u64);
     // SAFETY: the name is a C string, token and state are valid for the calls to fill; the token is given back.

@@ -26,6 +26,10 @@ pub fn cpu_name() -> Option<String> {
     None
 }
 
+pub fn busy_share(_during: std::time::Duration) -> Option<f64> {
+    None
+}
+
 pub fn thermal() -> Option<Thermal> {
     None
 }

@@ -6,6 +6,7 @@ use serde_json::{Value as Json, json};
 
 use super::kernels_of_step::{Row, Work};
 use super::{Job, Times, median};
+use crate::circumstances::Circumstances;
 use crate::config::OptimizerKind;
 use crate::out::{self, Out};
 
@@ -19,6 +20,8 @@ pub(super) struct Measured<'a> {
     pub predicted: u64,
     /// Peak memory of the steps, in bytes.
     pub peak: Option<u64>,
+    /// What it was measured under.
+    pub circumstances: Circumstances,
 }
 
 /// One line of the table of kernels.
@@ -44,17 +47,24 @@ pub(super) fn show(m: &Measured<'_>, out: Out) -> anyhow::Result<()> {
     let lines = lines(m);
     let sum: f64 = lines.iter().map(|l| l.seconds).sum();
     let peak = m.peak.map_or_else(|| "unknown".to_owned(), out::bytes);
+    let spread = m
+        .circumstances
+        .percentiles
+        .map_or_else(String::new, |[low, _, high]| format!("{:.1} to {:.1} ms eight tenths, ", 1e3 * low, 1e3 * high));
     let says = [
         ("model", format!("{}, {} parameters, vocabulary {}", m.job.name, out::count(params as f64), m.job.spec.vocab)),
         ("machine", format!("{} threads, {}", c.threads, c.isa.name())),
         ("peak", format!("{:.0} GFLOP/s, {:.1} GB/s read, {:.1} GB/s triad", c.fma_gflops, c.read_gbps, c.triad_gbps)),
         ("step", format!("{} windows of {} tokens, {}", config.batch_size, config.seq_len, config.optimizer.name())),
-        ("time", format!("{:.1} ms median, {:.1} ms best of {}", 1e3 * step, 1e3 * best, m.times.step.len())),
+        ("time", format!("{:.1} ms median, {spread}{:.1} ms best of {}", 1e3 * step, 1e3 * best, m.times.step.len())),
         ("speed", format!("{} tokens/s, {gflops:.1} GFLOP/s, {:.0}% of the peak", out::count(tokens / step), share(gflops, c))),
         ("memory", format!("{peak} at the peak, foreseen {}", out::bytes(m.predicted))),
     ];
     for (name, value) in &says {
         out.line(format!("{name:<9}{value}"))?;
+    }
+    for why in &m.circumstances.disturbed {
+        out.line(format!("disturbed: {why}: do not compare it with others"))?;
     }
     out.line("")?;
     out.table(
@@ -84,6 +94,7 @@ pub(super) fn show(m: &Measured<'_>, out: Out) -> anyhow::Result<()> {
         "peak_rss_bytes": m.peak,
         "kernels": lines.iter().map(|l| to_json(l, step)).collect::<Vec<_>>(),
         "kernels_ms": 1e3 * sum,
+        "circumstances": m.circumstances.json(),
     }))
 }
 

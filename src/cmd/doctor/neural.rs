@@ -7,11 +7,11 @@ use ane_macos::Info;
 use model::{Layout, ModelSpec};
 use serde_json::{Value as Json, json};
 
-use super::probes::{Probes, Record};
 use crate::cli::ProbeArg;
 use crate::corpus::cache_dir;
 use crate::exit::{self, Exit};
 use crate::out::Out;
+use crate::probes::{self, Probes, Record, SIMULATOR};
 
 /// Tokens of a window of the probe.
 const SEQ: usize = 128;
@@ -19,8 +19,6 @@ const SEQ: usize = 128;
 const MODEL: &str = model::LADDER[0];
 /// Of its weights.
 const SEED: u64 = 1;
-/// Under which name probes of the simulator are kept.
-const SIMULATOR: &str = "simulator";
 
 /// What is known about the Neural Engine of this machine.
 pub struct Neural {
@@ -31,7 +29,7 @@ pub struct Neural {
     fresh: bool,
 }
 
-/// Looks at the engine, and probes what `probe` names.
+/// Looks at the engine, and probes what `probe` names; without a name, an engine that was never probed.
 ///
 /// # Errors
 /// 69 when what is to be probed is not there, 73 when the result cannot be kept.
@@ -41,19 +39,19 @@ pub fn look(probe: Option<ProbeArg>, threads: usize, out: Out) -> anyhow::Result
     complaint.into_iter().for_each(|c| out.warn(c));
     let machine = match probe {
         Some(ProbeArg::AneSim) => SIMULATOR.to_owned(),
-        _ => info.as_ref().map_or_else(|_| String::new(), machine),
+        _ => info.as_ref().map_or_else(|_| String::new(), probes::machine),
     };
-    if let Some(device) = probe {
-        let report = run(device, info.as_ref().ok(), threads, out)?;
-        probes.put(&machine, report)?;
+    // the first look at an engine tries every kernel on it
+    let first = info.as_ref().is_ok_and(|i| i.present != Some(false)) && probes.get(&machine).is_none_or(|r| r.report.is_none());
+    let probe_now = probe.or(first.then_some(ProbeArg::Ane));
+    if let Some(device) = probe_now {
+        match run(device, info.as_ref().ok(), threads, out) {
+            Ok(report) => probes.put(&machine, report)?,
+            Err(error) if probe.is_none() => out.warn(format!("the kernels could not be tried: {error:#}")),
+            Err(error) => return Err(error),
+        }
     }
-    Ok(Neural { record: probes.get(&machine).cloned(), info, fresh: probe.is_some() })
-}
-
-/// A Mac and the build of its system: a probe holds for both.
-fn machine(info: &Info) -> String {
-    let known = |text: &Option<String>| text.clone().unwrap_or_else(|| "unknown".to_owned());
-    format!("{} {}", known(&info.model), known(&info.build))
+    Ok(Neural { record: probes.get(&machine).cloned(), info, fresh: probe_now.is_some() })
 }
 
 fn run(device: ProbeArg, info: Option<&Info>, threads: usize, out: Out) -> anyhow::Result<ProbeReport> {
@@ -89,13 +87,13 @@ impl Neural {
     pub fn lines(&self) -> [(&'static str, String); 2] {
         let engine = self.info.as_ref().map_or_else(Clone::clone, state);
         let none = if self.info.is_ok() { "never: autoane doctor --probe ane" } else { "never" };
-        [("neural engine", engine), ("probed", self.record.as_ref().map_or_else(|| none.to_owned(), summary))]
+        [("neural engine", engine), ("probed", self.record.as_ref().map_or_else(|| none.to_owned(), |r| summary(r, none)))]
     }
 
     /// Each kernel of a probe made just now.
     pub fn details(&self) -> Vec<Vec<String>> {
         let record = self.record.as_ref().filter(|_| self.fresh);
-        let kernels = record.into_iter().flat_map(|r| &r.report.kernels);
+        let kernels = record.into_iter().flat_map(|r| &r.report).flat_map(|r| &r.kernels);
         kernels.map(|k| vec![k.name.clone(), k.verdict.to_string()]).collect()
     }
 
@@ -124,13 +122,20 @@ fn state(info: &Info) -> String {
     format!("{info}{hidden}{guest}")
 }
 
-fn summary(record: &Record) -> String {
-    let report = &record.report;
+fn summary(record: &Record, none: &str) -> String {
+    let tried = match record.programs.len() {
+        0 => String::new(),
+        n => {
+            let passed = record.programs.values().filter(|k| matches!(k.verdict, Verdict::Passed { .. })).count();
+            format!("; {passed} of {n} programs of training passed")
+        }
+    };
+    let Some(report) = &record.report else { return format!("{none}{tried}") };
     let worst = report.kernels.iter().filter_map(|k| match k.verdict {
         Verdict::Passed { error, .. } => Some(error),
         _ => None,
     });
     let (passed, all) = (report.passed().count(), report.kernels.len());
     let worst = worst.fold(0f32, f32::max);
-    format!("{passed} of {all} kernels passed, off by at most {worst:.4} of {}, on {}", report.tolerance, report.device)
+    format!("{passed} of {all} kernels passed, off by at most {worst:.4} of {}, on {}{tried}", report.tolerance, report.device)
 }

@@ -74,8 +74,12 @@ fn add_checkpoints(report: &mut Report, folder: &Path) -> anyhow::Result<()> {
     report.fact("last_step", json!(store.last()));
     if !rows.is_empty() {
         report.more.push(crate::out::align(&["checkpoint", "is", "integrity"], &rows));
-        if whole == 0 {
-            report.problem = Some((exit::BAD_DATA, format!("{}: no checkpoint is whole", dir.display())));
+        if whole < rows.len() {
+            let what = match whole {
+                0 => "no checkpoint is whole".to_owned(),
+                _ => format!("{} of {} checkpoints are damaged: a resume passes over them", rows.len() - whole, rows.len()),
+            };
+            report.problem = Some((exit::BAD_DATA, format!("{}: {what}", dir.display())));
         }
     }
     report.fact("checkpoints", json!(list));

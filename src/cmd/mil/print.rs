@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use ::mil::{Dialect, Program};
 use ane::kernels::weights::{self, Model};
 use ane::kernels::{self, KernelSet, Usage};
 use ane::{BlockShape, KernelSpec, Packed, Pipeline, PipelineOptions};
@@ -33,7 +34,10 @@ pub(super) fn run(args: &MilPrintArgs, out: Out) -> anyhow::Result<()> {
         ));
     };
     let mut subject = subject(args, out)?;
-    let set = set(&options, &subject)?;
+    let mut set = set(&options, &subject)?;
+    for spec in &mut set.specs {
+        spec.program = translated(spec, args.dialect.dialect())?;
+    }
     empty(&args.out)?;
     if subject.params.is_empty() {
         subject.params = engine::init(&subject.spec, &subject.layout, TrainConfig::default().seed);
@@ -92,6 +96,15 @@ fn set(options: &PipelineOptions, subject: &Subject) -> anyhow::Result<KernelSet
     }
     let shape = BlockShape::of(&subject.spec, subject.seq);
     kernels::set(options, &shape).map_err(|e| exit::usage(format!("{} over {} tokens: {e}", subject.name, subject.seq)))
+}
+
+/// The program of a kernel in `dialect`, which may not have all that it says.
+fn translated(spec: &KernelSpec, dialect: Dialect) -> anyhow::Result<Program> {
+    let program = spec.program.clone().in_dialect(dialect);
+    let cannot = |e: String| exit::usage(format!("{} cannot be written in {dialect:?}: {e}", spec.name));
+    let read = ::mil::parse(&program.to_string()).map_err(|e| cannot(e.message.clone()))?;
+    ::mil::check(&read).map_err(|e| cannot(e.message.clone()))?;
+    Ok(program)
 }
 
 /// Folders of a kernel's programs, each with the first layer whose weights it holds: one where there is one program.

@@ -63,6 +63,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("ane-int8", "true"),
     ("ane-chip", "m1,strict"),
     ("ane-numerics", "ane"),
+    ("ane-probe", "always"),
     ("threads", "1"),
     ("recompute", "true"),
     ("isa", "scalar"),

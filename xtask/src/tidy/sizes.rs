@@ -1,6 +1,6 @@
 //! Lengths of files and functions, tests not counted.
 
-use super::policy::{FILE_LINES, FUNCTION_LINES, TABLES, listed};
+use super::policy::{FILE_LINES, FUNCTION_LINES, SMALL, TABLES, listed};
 use super::source::SourceFile;
 use super::{Finding, Severity};
 
@@ -22,6 +22,25 @@ pub fn check(file: &SourceFile) -> Vec<Finding> {
         Some(Finding { severity, path: file.path.clone(), line: f.line, message })
     });
     whole.into_iter().chain(functions).collect()
+}
+
+/// Lines of code that `file` adds to each of the parts of [`SMALL`].
+pub fn add_to_parts(file: &SourceFile, parts: &mut [usize; SMALL.len()]) {
+    for (lines, (entries, _)) in parts.iter_mut().zip(SMALL) {
+        if listed(&file.path, entries) {
+            *lines += file.code.lines().filter(|line| !line.trim().is_empty()).count();
+        }
+    }
+}
+
+/// Parts that are too large, or that nothing is part of any more.
+pub fn check_parts(parts: &[usize; SMALL.len()]) -> Vec<Finding> {
+    let wrong = parts.iter().zip(SMALL).filter(|(lines, (_, limit))| **lines == 0 || *lines >= limit);
+    let finding = |(lines, (entries, limit)): (&usize, &(&[&str], usize))| {
+        let message = format!("{lines} lines of code in all of {entries:?}, where there should be some and fewer than {limit}");
+        Finding { severity: Severity::Error, path: entries[0].to_owned(), line: 0, message }
+    };
+    wrong.map(finding).collect()
 }
 
 fn judge(lines: usize, (aim, limit): (usize, usize)) -> Option<Severity> {
@@ -54,6 +73,18 @@ mod tests {
         assert_eq!(severities("a.rs", &constants(401)), [Severity::Warning]);
         assert_eq!(severities("a.rs", &constants(601)), [Severity::Error]);
         assert_eq!(severities("tests/a.rs", &constants(601)), []);
+    }
+
+    #[test]
+    fn a_part_that_is_to_stay_small_fails_when_it_does_not() {
+        let part = |lines: usize| {
+            let mut parts = [0];
+            let text = format!("// why\n\n{}", constants(lines));
+            add_to_parts(&SourceFile::new("crates/ane-macos/src/hardware/a.rs", &text), &mut parts);
+            add_to_parts(&SourceFile::new("crates/ane-macos/src/ports.rs", &text), &mut parts);
+            check_parts(&parts).len()
+        };
+        assert_eq!([0, 599, 600].map(part), [1, 0, 1]);
     }
 
     #[test]

@@ -68,15 +68,12 @@ impl Classes {
     /// Whether every method that is called exists and takes as many arguments: another version of the framework is refused
     /// before it is misunderstood.
     fn check(&self) -> Result<(), String> {
+        let request = sel!(requestWithInputs:inputIndices:outputs:outputIndices:weightsBuffer:perfStats:procedureIndex:);
         let of_class = [
             (self.descriptor, sel!(modelWithMILText:weights:optionsPlist:), "@"),
             (self.model, sel!(inMemoryModelWithDescriptor:), "@"),
             (self.surface, sel!(objectWithIOSurface:), "@"),
-            (
-                self.request,
-                sel!(requestWithInputs:inputIndices:outputs:outputIndices:weightsBuffer:perfStats:procedureIndex:),
-                "@",
-            ),
+            (self.request, request, "@"),
         ];
         let of_instance = [
             (sel!(hexStringIdentifier), "@"),

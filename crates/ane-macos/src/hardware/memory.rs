@@ -12,10 +12,7 @@ use objc2::msg_send;
 use objc2::rc::{Retained, autoreleasepool};
 use objc2::runtime::AnyObject;
 use objc2_core_foundation::{CFDictionary, CFNumber, CFRetained, CFString};
-use objc2_io_surface::{
-    IOSurfaceLockOptions, IOSurfaceRef, kIOSurfaceAllocSize, kIOSurfaceBytesPerElement, kIOSurfaceBytesPerRow, kIOSurfaceHeight,
-    kIOSurfacePixelFormat, kIOSurfaceWidth,
-};
+use objc2_io_surface::{self as io, IOSurfaceLockOptions, IOSurfaceRef};
 
 use super::exception::guarded;
 use super::{Shared, failed};
@@ -96,25 +93,22 @@ impl Memory {
 
     /// Holds it for reading by a running program.
     pub(super) fn reading(&self) -> Result<RwLockReadGuard<'_, ()>, DeviceError> {
-        match self.0.users.try_read() {
-            Ok(guard) => Ok(guard),
-            Err(TryLockError::Poisoned(poisoned)) => Ok(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => Err(in_use("it is being written")),
-        }
+        held(self.0.users.try_read(), "it is being written")
     }
 
     /// Holds it for writing by a running program.
     pub(super) fn writing(&self) -> Result<RwLockWriteGuard<'_, ()>, DeviceError> {
-        match self.0.users.try_write() {
-            Ok(guard) => Ok(guard),
-            Err(TryLockError::Poisoned(poisoned)) => Ok(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => Err(in_use("it is being read or written")),
-        }
+        held(self.0.users.try_write(), "it is being read or written")
     }
 }
 
-fn in_use(text: &str) -> DeviceError {
-    failed(NAME, Stage::Surface, "autoane", 0, text.to_owned())
+/// A lock that was asked for; bytes are as good after a panic as before.
+fn held<G>(asked: Result<G, TryLockError<G>>, otherwise: &str) -> Result<G, DeviceError> {
+    match asked {
+        Ok(guard) => Ok(guard),
+        Err(TryLockError::Poisoned(poisoned)) => Ok(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => Err(failed(NAME, Stage::Surface, "autoane", 0, otherwise.to_owned())),
+    }
 }
 
 impl Surface for Memory {
@@ -167,16 +161,9 @@ impl Drop for Lock<'_> {
 /// One row of `size` bytes, without a format.
 fn properties(size: usize) -> CFRetained<CFDictionary<CFString, CFNumber>> {
     // SAFETY: constants of the framework, which is linked.
-    let [width, height, element, row, all, format] = unsafe {
-        [
-            kIOSurfaceWidth,
-            kIOSurfaceHeight,
-            kIOSurfaceBytesPerElement,
-            kIOSurfaceBytesPerRow,
-            kIOSurfaceAllocSize,
-            kIOSurfacePixelFormat,
-        ]
-    };
+    let (width, height, element) = unsafe { (io::kIOSurfaceWidth, io::kIOSurfaceHeight, io::kIOSurfaceBytesPerElement) };
+    // SAFETY: as above.
+    let (row, all, format) = unsafe { (io::kIOSurfaceBytesPerRow, io::kIOSurfaceAllocSize, io::kIOSurfacePixelFormat) };
     let (bytes, one, zero) = (CFNumber::new_i64(size as i64), CFNumber::new_i64(1), CFNumber::new_i64(0));
     CFDictionary::from_slices(&[width, height, element, row, all, format], &[&bytes, &one, &one, &bytes, &bytes, &zero])
 }

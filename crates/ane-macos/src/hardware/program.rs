@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ane::{DeviceError, Kernel, Port, Source, Stage, Surface};
+use ane::{DeviceError, Kernel, Port, Source, Stage};
 use objc2::msg_send;
 use objc2::rc::{Retained, autoreleasepool};
 use objc2::runtime::AnyObject;
@@ -15,8 +15,8 @@ use objc2_foundation::{NSArray, NSData, NSDictionary, NSError, NSNumber, NSStrin
 
 use super::exception::{Raised, guarded};
 use super::{BUDGET, Memory, Shared, attributes, failed};
-use crate::folder::{self, TemporaryFolder};
-use crate::ports::{self, Bound, Declaration, Side};
+use crate::folder::{ProgramFile, TemporaryFolder};
+use crate::ports::{self, Declaration, Ports};
 
 /// Quality of service of every call: the system's default.
 const QOS: u32 = 21;
@@ -29,10 +29,7 @@ type Weights = NSDictionary<NSString, AnyObject>;
 pub struct Loaded {
     name: String,
     model: Retained<AnyObject>,
-    inputs: Vec<Port>,
-    outputs: Vec<Port>,
-    /// Numbers of the ports' symbols.
-    indices: [Vec<usize>; 2],
+    ports: Ports,
     shared: Arc<Shared>,
     /// Whether there is something to unload.
     loaded: bool,
@@ -106,10 +103,7 @@ fn underlying(error: &NSError) -> Option<String> {
 /// Compiles and loads `source`.
 pub fn load(shared: &Arc<Shared>, source: &Source<'_>) -> Result<Loaded, DeviceError> {
     let calls = Calls { kernel: source.name };
-    let program = mil::parse(source.text).map_err(|e| calls.refused(Stage::Compile, e.to_string()))?;
-    let declared = ports::declaration(&program).map_err(|e| calls.refused(Stage::Compile, e))?;
-    let outside = |key| calls.refused(Stage::Compile, format!("the weight file {key:?} would lie outside the program's folder"));
-    let files = folder::files(source.blobs).map_err(outside)?;
+    let (declared, files) = ports::prepared(source).map_err(|e| calls.refused(Stage::Compile, e))?;
     let ticket = BUDGET.reserve(source.name)?;
     thread::sleep(BUDGET.pause(Instant::now()));
     let began = Instant::now();
@@ -129,7 +123,7 @@ fn prepare(
     shared: &Arc<Shared>,
     source: &Source<'_>,
     calls: &Calls<'_>,
-    files: &[(std::path::PathBuf, &[u8])],
+    files: &[ProgramFile<'_>],
 ) -> Result<Loaded, DeviceError> {
     let classes = shared.classes;
     let text = NSData::with_bytes(source.text.as_bytes());
@@ -151,9 +145,8 @@ fn prepare(
     let folder = TemporaryFolder::create(Path::new(&root), &identifier.to_string(), source.text, files);
     let folder = folder.map_err(|e| calls.refused(Stage::Compile, format!("files of the program in {root}: {e}")))?;
     let name = source.name.to_owned();
-    let (inputs, outputs, indices) = (Vec::new(), Vec::new(), [Vec::new(), Vec::new()]);
     let (shared, _made_of) = (shared.clone(), (text, weights));
-    Ok(Loaded { name, model, inputs, outputs, indices, shared, loaded: false, _made_of, _folder: folder })
+    Ok(Loaded { name, model, ports: Ports::default(), shared, loaded: false, _made_of, _folder: folder })
 }
 
 /// `{path: {offset: 0, data: bytes}}`, empty without weights.
@@ -171,10 +164,6 @@ fn weights(blobs: &[(String, Vec<u8>)]) -> Retained<Weights> {
     NSDictionary::from_slices(&keys, &entries)
 }
 
-fn empty() -> Retained<NSDictionary> {
-    NSDictionary::new()
-}
-
 impl Calls<'_> {
     /// Compiles it unless the system has it compiled, and loads it. What the system has may be stale: what cannot be loaded
     /// is compiled after all.
@@ -190,7 +179,7 @@ impl Calls<'_> {
     }
 
     fn compile(&self, model: &AnyObject) -> Result<(), DeviceError> {
-        let none = empty();
+        let none: Retained<NSDictionary> = NSDictionary::new();
         // SAFETY: a number, a dictionary that is not nil, and where the error goes.
         let compiled = self.run(Stage::Compile, || unsafe { msg_send![model, compileWithQoS: QOS, options: &*none, error: _] });
         BUDGET.ended(Instant::now(), compiled.is_ok());
@@ -199,7 +188,7 @@ impl Calls<'_> {
 
     /// Loads it, once more after a while if that fails.
     fn load(&self, loaded: &mut Loaded) -> Result<(), DeviceError> {
-        let none = empty();
+        let none: Retained<NSDictionary> = NSDictionary::new();
         let model = &loaded.model;
         // SAFETY: a number, a dictionary that is not nil, and where the error goes.
         let attempt = || self.run(Stage::Load, || unsafe { msg_send![model, loadWithQoS: QOS, options: &*none, error: _] });
@@ -220,37 +209,13 @@ impl Calls<'_> {
             unsafe { msg_send![model, modelAttributes] }
         })?;
         let found = self.guard(Stage::Bind, || attributes::plain(&found))?;
-        let side = |declared: &[_], side| ports::bind(declared, &found, side).map_err(|e| self.refused(Stage::Bind, e));
-        let split = |bound: Vec<Bound>| bound.into_iter().map(|b| (b.port, b.index)).unzip::<_, _, Vec<_>, Vec<_>>();
-        let (inputs, numbers) = split(side(&declared.inputs, Side::Input)?);
-        loaded.inputs = inputs;
-        loaded.indices[0] = numbers;
-        let (outputs, numbers) = split(side(&declared.outputs, Side::Output)?);
-        loaded.outputs = outputs;
-        loaded.indices[1] = numbers;
-        Ok(())
+        Ports::bound(declared, &found).map(|ports| loaded.ports = ports).map_err(|e| self.refused(Stage::Bind, e))
     }
 }
 
 impl Loaded {
     fn identity(&self) -> usize {
         Retained::as_ptr(&self.model) as usize
-    }
-
-    fn fits(&self, ports: &[Port], surfaces: &[Memory]) -> Result<(), DeviceError> {
-        let mismatch = |what: String, expected: usize, found: usize| DeviceError::Mismatch {
-            kernel: self.name.clone(),
-            what,
-            expected: expected.to_string(),
-            found: found.to_string(),
-        };
-        if ports.len() != surfaces.len() {
-            return Err(mismatch("surfaces".to_owned(), ports.len(), surfaces.len()));
-        }
-        let small = ports.iter().zip(surfaces).find(|(port, surface)| surface.len() < port.surface_bytes);
-        small.map_or(Ok(()), |(port, surface)| {
-            Err(mismatch(format!("bytes of the surface for {}", port.name), port.surface_bytes, surface.len()))
-        })
     }
 }
 
@@ -259,23 +224,23 @@ impl Kernel for Loaded {
     type Request = Binding;
 
     fn inputs(&self) -> &[Port] {
-        &self.inputs
+        &self.ports.sides[0]
     }
 
     fn outputs(&self) -> &[Port] {
-        &self.outputs
+        &self.ports.sides[1]
     }
 
     fn request(&self, inputs: &[Memory], outputs: &[Memory]) -> Result<Binding, DeviceError> {
-        self.fits(&self.inputs, inputs)?;
-        self.fits(&self.outputs, outputs)?;
+        ports::fit(&self.name, self.inputs(), inputs)?;
+        ports::fit(&self.name, self.outputs(), outputs)?;
         let calls = Calls { kernel: &self.name };
         let make = || {
             let objects = |surfaces: &[Memory]| NSArray::from_slice(&surfaces.iter().map(Memory::object).collect::<Vec<_>>());
             let numbers =
                 |all: &[usize]| NSArray::from_retained_slice(&all.iter().map(|n| NSNumber::new_usize(*n)).collect::<Vec<_>>());
             let (ins, outs) = (objects(inputs), objects(outputs));
-            let (in_numbers, out_numbers) = (numbers(&self.indices[0]), numbers(&self.indices[1]));
+            let [in_numbers, out_numbers] = self.ports.numbers.each_ref().map(|n| numbers(n));
             let (nothing, first): (Option<&AnyObject>, _) = (None, NSNumber::new_i32(0));
             // SAFETY: lists of the framework's surfaces and of their numbers, no weights or statistics, the first function.
             unsafe {
@@ -297,7 +262,7 @@ impl Kernel for Loaded {
         let _written = binding.outputs.iter().map(Memory::writing).collect::<Result<Vec<_>, _>>()?;
         let began = Instant::now();
         autoreleasepool(|_| {
-            let none = empty();
+            let none: Retained<NSDictionary> = NSDictionary::new();
             let (model, request) = (&self.model, &*binding.request);
             calls.run(Stage::Evaluate, || unsafe {
                 // SAFETY: a number, a dictionary that is not nil, a request of this model, and where the error goes.

@@ -4,7 +4,7 @@
 use mil::Type;
 
 use super::profile::{Profile, SizeRule};
-use crate::Port;
+use crate::{Packed, Port};
 
 /// Extents `[n, c, h, w]` of a shape of any rank: missing ones are 1 in front, those beyond four are joined from the left.
 pub fn canonical(shape: &[usize]) -> [usize; 4] {
@@ -27,6 +27,14 @@ pub fn ports(bindings: &[(&str, &Type)], framework: &[usize], ascending: bool, p
     }
     raise(&mut ports, framework, ascending, profile.size_rule);
     Some(ports)
+}
+
+/// Bytes of the surfaces of one side of a request, in the order of declaration; none when one does not fit a machine word.
+pub fn surface_sizes(side: &[Packed], ascending: bool, profile: &Profile) -> Option<Vec<usize>> {
+    let types: Vec<(&str, Type)> = side.iter().map(|p| (p.port, p.ty())).collect();
+    let bindings: Vec<(&str, &Type)> = types.iter().map(|(name, ty)| (*name, ty)).collect();
+    let order: Vec<usize> = (0..side.len()).collect();
+    Some(ports(&bindings, &order, ascending, profile)?.iter().map(|p| p.surface_bytes).collect())
 }
 
 fn port(name: &str, ty: &Type, profile: &Profile) -> Option<Port> {

@@ -153,7 +153,7 @@ pub struct Restore<'a> {
 }
 
 /// Where the time of this session went.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Timings {
     /// Reading batches (part of `gradient`).
     pub data: Duration,
@@ -177,6 +177,22 @@ pub struct Timings {
     pub sampling: Duration,
     /// From the first evaluation to the end.
     pub total: Duration,
+}
+
+impl std::ops::AddAssign for Timings {
+    fn add_assign(&mut self, other: Timings) {
+        self.data += other.data;
+        self.gradient += other.gradient;
+        self.refresh += other.refresh;
+        self.optimizer += other.optimizer;
+        self.steps += other.steps;
+        self.counted += other.counted;
+        self.tokens += other.tokens;
+        self.evaluation += other.evaluation;
+        self.saving += other.saving;
+        self.sampling += other.sampling;
+        self.total += other.total;
+    }
 }
 
 /// How a run ended.
