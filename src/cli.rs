@@ -1,6 +1,7 @@
 //! What was typed.
 
 mod assumed;
+mod bench;
 mod chat;
 pub mod examples;
 mod mil;
@@ -11,6 +12,7 @@ mod verbs;
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 
 pub use assumed::AssumedArgs;
+pub use bench::{BenchArgs, Estimators};
 pub use chat::ChatArgs;
 pub use mil::{MilCheckArgs, MilPrintArgs, MilRunArgs, MilVerb, NumericsArg, PipelineArgs};
 pub use settings::TrainArgs;

@@ -22,8 +22,8 @@ pub use model::{ModelChoice, free_run_folder, nearest};
 pub use resolve::{Resolved, Sources};
 pub use settings::{SETTINGS, Setting, setting};
 pub use values::{
-    AneNumerics, AneProbe, DataOrder, Device, Every, IsaChoice, LoraForm, Method, OptimizerKind, Packing, Schedule, TokenWidth,
-    Warmup, ZoDistribution, duration, integer, real, size,
+    AneNumerics, AneProbe, DataOrder, Device, Every, IsaChoice, LoraForm, Method, ObjectiveKind, OptimizerKind, Packing,
+    Schedule, TokenWidth, Warmup, ZoDistribution, duration, integer, positive, real, size,
 };
 
 /// Vocabulary of a tokenizer that is trained on the data when `--vocab-size` is not given.
@@ -87,6 +87,8 @@ pub struct TrainConfig {
     pub method: Method,
     /// How far beside the weights zeroth-order methods look.
     pub mezo_eps: f32,
+    /// What losses beside the weights are.
+    pub objective: ObjectiveKind,
     /// Directions that they look along in a step.
     pub zo_directions: usize,
     /// Elements of the directions.
@@ -200,6 +202,7 @@ impl Default for TrainConfig {
             momentum: 0.0,
             method: Method::Backprop,
             mezo_eps: 1e-3,
+            objective: ObjectiveKind::Loss,
             zo_directions: 1,
             zo_distribution: ZoDistribution::Rademacher,
             zo_sparsity: 0.75,

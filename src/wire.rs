@@ -28,6 +28,7 @@ mod place;
 mod update;
 
 pub use adapter::Adapter;
+pub use estimator::of as estimator;
 pub use memory::{check_memory, planned_bytes};
 pub use place::engine;
 pub use update::{optimizer, schedule};
@@ -368,6 +369,11 @@ pub fn parts<'a>(config: &TrainConfig, wired: &Wired, cpu: &'a Cpu, out: Out) ->
         engine: place::engine(config, wired, cpu)?,
         loader,
         estimator: estimator::of(config, &layout, cpu),
+        objective: match config.objective {
+            config::ObjectiveKind::Loss => engine::Objective::Loss,
+            config::ObjectiveKind::Accuracy => engine::Objective::Accuracy,
+            config::ObjectiveKind::ExactMatch => engine::Objective::ExactMatch,
+        },
         optimizer: optimizer_of(config, wired, &layout, out)?,
         schedule: schedule(config),
         limits: Limits { steps: config.steps, tokens: config.tokens, time: config.max_time },

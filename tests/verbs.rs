@@ -278,6 +278,19 @@ fn bench_measures_a_step_and_its_kernels() {
     let under = &said["circumstances"];
     assert!(under["percentiles_ms"]["p10"].as_f64() <= under["percentiles_ms"]["p90"].as_f64(), "{under}");
     assert!(under["disturbed"].is_array(), "{under}");
+    let flags = ["--estimator", "all", "--samples", "40", "--seq-len", "8", "--batch-size", "1", "--mezo-eps", "1e-2"];
+    let said = json(&[&["bench", text(&model)], &flags[..]].concat(), dir.path());
+    let methods = said["methods"].as_array().unwrap();
+    assert_eq!(methods.len(), 6, "{said}");
+    let n = said["weights"].as_f64().unwrap();
+    for m in methods {
+        // forty directions of n: the mean leans towards the gradient, and its spread is what theory says
+        assert_eq!(m["estimates"], 40, "{m}");
+        assert!(m["cosine"].as_f64().unwrap().abs() < 10.0 / n.sqrt() && m["layer_cosines"].is_object(), "{m}");
+    }
+    let of_mezo = methods[0]["variance"].as_f64().unwrap() / n;
+    assert!((0.3..3.0).contains(&of_mezo), "{said}");
+    fails(&["bench", text(&model), "--estimator", "backprop"], dir.path(), 2, &["mezo"]);
     fails(&["bench", "auto"], dir.path(), 2, &["preset"]);
     fails(&["bench", "storys-36m"], dir.path(), 2, &["did you mean `stories-36m`?"]);
 }

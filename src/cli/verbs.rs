@@ -337,51 +337,6 @@ pub struct DataInspectArgs {
     pub records: usize,
 }
 
-/// `bench [MODEL]`
-#[derive(Clone, Debug, Args)]
-pub struct BenchArgs {
-    /// Preset or model folder
-    #[arg(default_value = "stories-36m")]
-    pub model: String,
-    /// Tokens a window [default: the preset's]
-    #[arg(long, value_name = "N", value_parser = positive_size)]
-    pub seq_len: Option<usize>,
-    /// Windows a pass [default: the preset's]
-    #[arg(long, value_name = "N", value_parser = positive_size)]
-    pub batch_size: Option<usize>,
-    /// Ids of the classifier [default: the preset's]
-    #[arg(long, value_name = "N", value_parser = vocabulary)]
-    pub vocab_size: Option<usize>,
-    /// Update rule
-    #[arg(long, value_name = "NAME", default_value = "adamw", value_parser = clap::builder::PossibleValuesParser::new(crate::config::OptimizerKind::NAMES))]
-    pub optimizer: String,
-    /// Time to measure for, after the machine's ceilings
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = crate::config::duration)]
-    pub max_time: std::time::Duration,
-    /// Recompute activations in the backward pass
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", hide_default_value = true, hide_possible_values = true)]
-    pub recompute: bool,
-    /// Measure prompts and decoding instead of training steps
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", hide_default_value = true, hide_possible_values = true)]
-    pub decode: bool,
-    /// Tokens of the prompt, with --decode
-    #[arg(long, value_name = "N", default_value = "256", value_parser = positive_size)]
-    pub prompt_tokens: usize,
-    /// Tokens that are decoded after it, with --decode
-    #[arg(long, value_name = "N", default_value = "64", value_parser = positive_size)]
-    pub max_tokens: usize,
-    /// How the weights lie in memory, with --decode
-    #[arg(long, value_name = "TYPE", default_value = "stored")]
-    pub weights: WeightsArg,
-    #[command(flatten)]
-    pub pipeline: super::PipelineArgs,
-    /// Apple's chip that --pipeline is predicted for: m1 to m5, with -pro, -max or -ultra
-    #[arg(long, value_name = "CHIP", default_value = "m4", value_parser = super::mil::machine, requires = "pipeline")]
-    pub chip: ane::cost::Machine,
-    #[command(flatten)]
-    pub machine: MachineArgs,
-}
-
 /// `completions SHELL`
 #[derive(Clone, Debug, Args)]
 pub struct CompletionsArgs {

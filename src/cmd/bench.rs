@@ -2,6 +2,7 @@
 //! a step on the Neural Engine would cost.
 
 mod decode;
+mod estimator;
 mod kernels_of_step;
 mod pipeline;
 mod report;
@@ -56,6 +57,9 @@ pub fn run(args: &BenchArgs, out: Out) -> anyhow::Result<()> {
     }
     let cpu = args.machine.cpu()?;
     let job = job(args, out)?;
+    if let Some(methods) = &args.estimator {
+        return estimator::run(&job, methods, args, &cpu, out);
+    }
     if let Some(options) = args.pipeline.options() {
         return pipeline::run(&job, &options, args.chip, out);
     }

@@ -227,6 +227,10 @@ fn conclude(outcome: &train::trainer::Outcome, sample: Option<&str>, run_dir: &s
         let bpb = e.bpb.map_or_else(String::new, |b| format!(", {} bits per byte", out::estimate(b.value, b.se, 3)));
         out.line(format!("validation loss {} nats a token{bpb}", out::estimate(e.loss.value, e.loss.se, 4)))?;
     }
+    if let Some([tokens, answers]) = outcome.evaluation.and_then(|e| e.errors) {
+        let share = |missed: train::loss::Estimate| out::estimate(100.0 * (1.0 - missed.value), 100.0 * missed.se, 1);
+        out.line(format!("greedy decoding: {}% of tokens right, {}% of answers whole", share(tokens), share(answers)))?;
+    }
     if let Some(text) = sample {
         out.line(format!("\nwhat it writes by itself:\n{}\n", text.trim()))?;
     }

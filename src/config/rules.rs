@@ -4,7 +4,8 @@ use ane::{Pipeline, WeightForm};
 
 use super::layers::plain;
 use super::{
-    DataOrder, Device, Every, LoraForm, Method, OptimizerKind, Packing, Resolved, SETTINGS, Schedule, TrainConfig, ZoDistribution,
+    DataOrder, Device, Every, LoraForm, Method, ObjectiveKind, OptimizerKind, Packing, Resolved, SETTINGS, Schedule, TrainConfig,
+    ZoDistribution,
 };
 use crate::exit::usage;
 
@@ -58,6 +59,14 @@ const RULES: &[Rule] = &[
     Rule {
         broken: |r| r.config.method == Method::Backprop && ZEROTH_ORDER.iter().any(|key| r.is_typed(key)),
         message: "--mezo-eps and --zo-... say how gradients are estimated from losses: add --method mezo or another of that kind",
+    },
+    Rule {
+        broken: |r| r.config.method == Method::Backprop && r.config.objective != ObjectiveKind::Loss,
+        message: "--objective accuracy and exact-match have no derivative to go back through: add --method mezo, or another that needs losses alone",
+    },
+    Rule {
+        broken: |r| r.config.device != Device::Cpu && r.config.objective != ObjectiveKind::Loss,
+        message: "--objective accuracy and exact-match are counted on the processor: use --device cpu",
     },
     Rule {
         broken: |r| of_another(r, Method::SparseMezo, &["zo-sparsity"]),
@@ -198,6 +207,7 @@ const FIXED: &[&str] = &[
     "seq-len",
     "optimizer",
     "method",
+    "objective",
     "zo-distribution",
     "zo-sparsity",
     "zo-rank",

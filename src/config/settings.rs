@@ -140,6 +140,7 @@ pub static SETTINGS: &[Setting] = &[
     row!(OPTIM, "clip-norm", clip_norm, "N", "Largest gradient norm; 0 does not clip [default: 1]", |t| v::single(t, 0.0, 1e30)),
     row!(OPTIM, "method", method, "NAME", "Gradient estimator [default: backprop]", v::Method::parse, v::Method::NAMES),
     row!(ZO, "mezo-eps", mezo_eps, "E", "How far beside the weights losses are measured [default: 1e-3]", |t| v::positive(t, 1e3)),
+    row!(ZO, "objective", objective, "WHAT", "What is made small: the loss, or predicted tokens or whole answers that greedy decoding misses [default: loss]", v::ObjectiveKind::parse, v::ObjectiveKind::NAMES),
     row!(ZO, "zo-directions", zo_directions, "N", "Directions that a step looks along [default: 1]", |t| v::size(t, 1, 1024)),
     row!(ZO, "zo-distribution", zo_distribution, "NAME", "Elements of a direction: normal, or -1 and 1 [default: rademacher]", v::ZoDistribution::parse, v::ZoDistribution::NAMES),
     row!(ZO, "zo-sparsity", zo_sparsity, "F", "Share of each tensor, the largest weights, that sparse-mezo leaves alone [default: 0.75]", |t| v::real(t, 0.0, 0.999)),

@@ -127,6 +127,17 @@ choice! {
     }
 }
 choice! {
+    /// What methods without a derivative make small.
+    ObjectiveKind {
+        /// Cross-entropy.
+        Loss = "loss",
+        /// Predicted tokens that are not the most likely one.
+        Accuracy = "accuracy",
+        /// Answers with such a token.
+        ExactMatch = "exact-match",
+    }
+}
+choice! {
     /// Which devices' kernels are compared with the simulator before their first use.
     AneProbe {
         /// Hardware.

@@ -151,6 +151,12 @@ fn flops_of(spec: &ModelSpec, config: &TrainConfig) -> f64 {
 /// The object that `train --json` prints.
 pub fn summary(outcome: &Outcome, spec: &ModelSpec, config: &TrainConfig, run_dir: &str) -> Value {
     let mut summary = common(outcome, spec, config, run_dir);
+    if let (Some([tokens, answers]), Value::Object(fields)) = (outcome.evaluation.and_then(|e| e.errors), &mut summary) {
+        for (name, missed) in [("val_accuracy", tokens), ("val_exact_match", answers)] {
+            fields.insert(name.to_owned(), json!(1.0 - missed.value));
+            fields.insert(format!("{name}_se"), json!(missed.se).as_f64().into());
+        }
+    }
     if let (Some(forward), Value::Object(fields)) = (outcome.forward, &mut summary) {
         fields.insert("forward_ms".to_owned(), json!(1e3 * forward.as_secs_f64()));
     }

@@ -48,7 +48,7 @@ fn a_prompt_is_no_target() {
     let ids: Vec<u32> = bytes.chunks(2).map(|b| u32::from(u16::from_le_bytes([b[0], b[1]]))).collect();
     let mask = std::fs::read(file.with_file_name("mask.bin")).unwrap();
     let vocab = manifest["full_vocab"].as_u64().unwrap() as usize;
-    let (mut sum, mut count) = (0.0, 0);
+    let (mut sum, mut count, mut hits) = (0.0, 0, Vec::new());
     for window in 0..2 {
         let start = window * 16;
         let list: Vec<String> = ids[start..start + 16].iter().map(u32::to_string).collect();
@@ -59,8 +59,10 @@ fn a_prompt_is_no_target() {
         let values = &npy[npy.len() - 16 * vocab * 4..];
         let logits: Vec<f32> = values.chunks(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
         for i in (0..16).filter(|i| mask[start + i + 1] & 1 == 1) {
-            sum += surprise(&logits[i * vocab..(i + 1) * vocab], ids[start + i + 1]);
+            let row = &logits[i * vocab..(i + 1) * vocab];
+            sum += surprise(row, ids[start + i + 1]);
             count += 1;
+            hits.push((start + i, row.iter().all(|l| *l <= row[ids[start + i + 1] as usize])));
         }
     }
     let step = &bench.steps("run")[0];
@@ -68,6 +70,20 @@ fn a_prompt_is_no_target() {
     assert_eq!(step["tokens"], count, "tokens without loss do not count");
     let loss = step["loss"].as_f64().unwrap();
     assert!((loss - sum / f64::from(count)).abs() < 1e-4, "{loss} {sum} {count}");
+    // the same step from losses alone, at the weights themselves
+    let missed = |objective: &str| {
+        let from_losses = ["--method", "mezo", "--mezo-eps", "1e-30", "--objective", objective, "--data-order", "sequential"];
+        let made = train(&bench, objective, &[&still[..], &from_losses].concat());
+        let share = |key: &str| made[key].as_f64().unwrap();
+        assert!(share("val_exact_match") <= share("val_accuracy") && share("val_accuracy") < 1.0, "{made}");
+        bench.steps(objective)[0]["loss"].as_f64().unwrap()
+    };
+    let right = hits.iter().filter(|(_, hit)| *hit).count() as f64;
+    assert!((missed("accuracy") - (1.0 - right / f64::from(count))).abs() < 1e-9, "{hits:?}");
+    // an answer ends where the next token is none of it, or the window ends
+    let answers = hits.chunk_by(|a, b| a.0 + 1 == b.0 && a.0 / 16 == b.0 / 16);
+    let (whole, all) = answers.fold((0, 0), |(w, n), a| (w + usize::from(a.iter().all(|(_, hit)| *hit)), n + 1));
+    assert!((missed("exact-match") - (1.0 - whole as f64 / all as f64)).abs() < 1e-9, "{hits:?}");
 }
 
 #[test]
@@ -122,4 +138,31 @@ fn what_is_learned_is_shown_and_mixed_lines_are_named() {
     std::fs::write(bench.path("mixed.jsonl"), format!("{talk}{{\"text\": \"plain\"}}\n")).unwrap();
     let mixed = inspect(&["mixed.jsonl", "--mask", "--template", "t.jinja"]);
     expect(&mixed, 65, &["mixed.jsonl, line 2", "\"text\"", "\"messages\""]);
+}
+
+/// What backpropagation cannot do: the share of right tokens itself is what the steps raise.
+#[test]
+fn steps_from_losses_raise_accuracy_itself() {
+    let bench = bench();
+    train(&bench, "base", &["--steps", "60", "--learning-rate", "1e-2", "--no-compact-vocab"]);
+    let flags = ["train", "base", "--data", "pairs.jsonl", "--out", "raised", "--steps", "60", "--json", "--method", "mezo"];
+    let how = [
+        "--objective",
+        "accuracy",
+        "--mezo-eps",
+        "1e-2",
+        "--zo-directions",
+        "4",
+        "--learning-rate",
+        "1e-2",
+        "--eval-every",
+        "never",
+    ];
+    let shared = ["--optimizer", "sgd", "--seq-len", "16", "--batch-size", "8", "--threads", "1", "--sample-every", "never"];
+    let made = json(&cached(&bench, program().args(flags).args(how).args(shared)));
+    let steps = bench.steps("raised");
+    let mean = |part: &[Json]| part.iter().map(|s| s["loss"].as_f64().unwrap()).sum::<f64>() / part.len() as f64;
+    assert!(steps.iter().all(|s| (0.0..=1.0).contains(&s["loss"].as_f64().unwrap())));
+    let (early, late) = (mean(&steps[..15]), mean(&steps[45..]));
+    assert!(late < early, "{early} of the tokens were missed, then {late}: {made}");
 }

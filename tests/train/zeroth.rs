@@ -40,11 +40,20 @@ fn weights_depend_neither_on_threads_nor_on_interruptions() {
 #[test]
 fn the_trajectory_is_a_checkpoint_of_a_few_bytes_a_step() {
     let bench = Bench::new();
-    for method in ["mezo", "sparse-mezo", "lozo"] {
-        let run = |out: &str, steps: &str| bench.train(out, &[&["--method", method], &MEZO[2..], &["--steps", steps]].concat());
+    let methods = [
+        ("mezo", "1", 12),
+        ("sparse-mezo", "1", 12),
+        ("lozo", "1", 12),
+        ("hizoo", "1", 16),
+        ("conmezo", "1", 12),
+        ("fzoo", "3", 20),
+    ];
+    for (method, directions, bytes) in methods {
+        let line = ["--method", method, "--zo-directions", directions];
+        let run = |out: &str, steps: &str| bench.train(out, &[&line[..], &MEZO[2..], &["--steps", steps]].concat());
         run(method, "5");
         assert!(bench.resume(method, &["--steps", "9"]).status.success());
-        assert_eq!(std::fs::metadata(bench.path(method).join("trajectory.bin")).unwrap().len(), 12 + 9 * 12, "{method}");
+        assert_eq!(std::fs::metadata(bench.path(method).join("trajectory.bin")).unwrap().len(), 12 + 9 * bytes, "{method}");
         let made = format!("{method}-again");
         let replay = ["convert", method, &made, "--replay"];
         let output = crate::common::program().args(replay).current_dir(bench.dir.path()).output().unwrap();
@@ -119,6 +128,13 @@ fn settings_of_another_method_are_refused() {
     let bench = Bench::new();
     bench.fails("run", &["--mezo-eps", "1e-2"], 2, &["--method mezo"]);
     bench.fails("run", &["--method", "mezo", "--recompute"], 2, &["--recompute"]);
+    bench.fails("run", &["--objective", "accuracy"], 2, &["--method mezo", "derivative"]);
+    bench.fails(
+        "run",
+        &["--method", "mezo", "--lora", "--objective", "exact-match", "--device", "ane-sim"],
+        2,
+        &["--device cpu"],
+    );
     bench.fails("run", &["--method", "mezzo"], 2, &["mezo"]);
     bench.fails("run", &["--method", "mezo", "--device", "ane-sim"], 2, &["--device cpu"]);
 }

@@ -6,7 +6,7 @@ use kernels::Cpu;
 use model::{AdapterForm, AdapterSpec, Half, Layout, TensorId};
 
 use crate::blocks::{Blocks, OnCpu};
-use crate::{Batch, Engine, EngineError, LossSum, Params, Probe, Ready, Walk};
+use crate::{Batch, Engine, EngineError, LossSum, Objective, Params, Probe, Ready, Walk};
 
 /// A walk whose trained weights are those of an adapter.
 pub struct Adapting<'a, B> {
@@ -51,6 +51,20 @@ impl Engine for Adapting<'_, OnCpu> {
         self.walk.loss(Params { base, adapter: params }, batch)
     }
 
+    fn set_objective(&mut self, objective: Objective) {
+        self.walk.set_objective(objective);
+    }
+
+    fn score(&mut self, params: &[f32], batch: &Batch<'_>) -> Result<LossSum, EngineError> {
+        self.refresh(params);
+        let base = self.merged.as_ref().map_or(&*self.base, |(merged, _)| merged);
+        self.walk.score(Params { base, adapter: params }, batch)
+    }
+
+    fn token_hits(&self) -> &[bool] {
+        self.walk.token_hits()
+    }
+
     fn loss_and_grad_unless(
         &mut self,
         params: &[f32],
@@ -76,8 +90,8 @@ impl Engine for Adapting<'_, OnCpu> {
         b.resize(params.len(), 0.0);
         probe.form_all(cpu, 0, params, [&mut a, &mut b]);
         // the first point last: its token losses are those that stay
-        let second = self.evaluate(&b, batch)?;
-        let first = if stop() { None } else { Some(self.evaluate(&a, batch)?) };
+        let second = self.score(&b, batch)?;
+        let first = if stop() { None } else { Some(self.score(&a, batch)?) };
         self.points = [a, b];
         Ok(first.map(|first| [first, second]))
     }

@@ -3,14 +3,22 @@
 
 use kernels::gemm::MatRef;
 
+use crate::batch::IGNORE;
 use crate::blocks::{Blocks, Context, NormAt, NormBackward};
 use crate::params::Params;
 use crate::walk::{Buffers, Gradient};
-use crate::{Batch, LossSum};
+use crate::{Batch, LossSum, Objective};
 
 impl Buffers {
-    /// Losses of the normed stream in `scratch.norm`.
-    pub fn classify<B: Blocks>(&mut self, blocks: &mut B, at: &Context<'_>, params: Params<'_>, batch: &Batch<'_>) -> LossSum {
+    /// What `objective` counts of the normed stream in `scratch.norm`.
+    pub fn classify<B: Blocks>(
+        &mut self,
+        blocks: &mut B,
+        at: &Context<'_>,
+        params: Params<'_>,
+        batch: &Batch<'_>,
+        objective: Objective,
+    ) -> LossSum {
         let (n, d, v) = (batch.len(), at.spec.dim, at.spec.vocab);
         let s = &mut self.scratch;
         for first in (0..n).step_by(at.sizes.chunk) {
@@ -18,8 +26,9 @@ impl Buffers {
             let logits = &mut s.logits[..(end - first) * v];
             blocks.classify(at, params, &s.norm[first * d..end * d], logits);
             blocks.cross_entropy(at, &mut s.losses[first..end], logits, &batch.targets[first..end], false);
+            mark_hits(&mut s.hits[first..end], logits, &batch.targets[first..end], v);
         }
-        self.total(batch)
+        objective.total(batch, &mut s.losses, &s.hits)
     }
 
     /// As [`Self::classify`]; also the gradient of the classifier and of the final norm, and `scratch.dx`.
@@ -58,11 +67,14 @@ impl Buffers {
             accumulate,
         };
         blocks.norm_back(at, params, NormAt::Final, io);
-        self.total(batch)
+        Objective::Loss.total(batch, &mut self.scratch.losses, &self.scratch.hits)
     }
+}
 
-    fn total(&self, batch: &Batch<'_>) -> LossSum {
-        let sum = self.scratch.losses[..batch.len()].iter().map(|&l| f64::from(l)).sum();
-        LossSum { sum, tokens: batch.predicted() }
+/// Whether each target is the most likely id, from what the cross-entropy left: `exp(z - max)`, which is 1 for that id alone
+/// (and for those that are as likely to the last bit).
+fn mark_hits(hits: &mut [bool], exps: &[f32], targets: &[u32], v: usize) {
+    for ((hit, row), target) in hits.iter_mut().zip(exps.chunks_exact(v)).zip(targets) {
+        *hit = *target != IGNORE && row[*target as usize] >= 1.0;
     }
 }

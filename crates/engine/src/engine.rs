@@ -5,7 +5,7 @@ use model::Layout;
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::OnCpu;
-use crate::{Batch, EngineError, LossSum, Probe, Walk};
+use crate::{Batch, EngineError, LossSum, Objective, Probe, Walk};
 
 /// Whether steps can be made with new weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +84,17 @@ pub trait Engine {
     /// When the batch does not fit the buffers or the vocabulary.
     fn evaluate(&mut self, params: &[f32], batch: &Batch<'_>) -> Result<LossSum, EngineError>;
 
+    /// What [`Engine::score`] and [`Engine::losses_along`] count from now on; the loss, where nothing was said.
+    fn set_objective(&mut self, _objective: Objective) {}
+
+    /// What is counted of a batch at `params`.
+    ///
+    /// # Errors
+    /// Those of [`Engine::evaluate`].
+    fn score(&mut self, params: &[f32], batch: &Batch<'_>) -> Result<LossSum, EngineError> {
+        self.evaluate(params, batch)
+    }
+
     /// As [`Walk::loss_and_grad_unless`].
     ///
     /// # Errors
@@ -113,15 +124,21 @@ pub trait Engine {
     ) -> Result<Option<[LossSum; 2]>, EngineError> {
         let (mut a, mut b) = (vec![0.0; params.len()], vec![0.0; params.len()]);
         probe.form_all(cpu, 0, params, [&mut a, &mut b]);
-        let second = self.evaluate(&b, batch)?;
+        let second = self.score(&b, batch)?;
         if stop() {
             return Ok(None);
         }
-        Ok(Some([self.evaluate(&a, batch)?, second]))
+        Ok(Some([self.score(&a, batch)?, second]))
     }
 
     /// Cross-entropy of each token of the last batch, 0 where there was no target.
     fn token_losses(&self) -> &[f32];
+
+    /// Whether the target of each token of the last batch that was evaluated is the most likely one; empty where that is not
+    /// known.
+    fn token_hits(&self) -> &[bool] {
+        &[]
+    }
 
     /// What the user should know, since the last call: what fell back to the CPU, and why.
     fn notes(&mut self) -> Vec<String> {
@@ -163,6 +180,18 @@ impl Engine for Walk<'_, OnCpu> {
 
     fn evaluate(&mut self, params: &[f32], batch: &Batch<'_>) -> Result<LossSum, EngineError> {
         self.loss(params, batch)
+    }
+
+    fn set_objective(&mut self, objective: Objective) {
+        Walk::set_objective(self, objective);
+    }
+
+    fn score(&mut self, params: &[f32], batch: &Batch<'_>) -> Result<LossSum, EngineError> {
+        Walk::score(self, params, batch)
+    }
+
+    fn token_hits(&self) -> &[bool] {
+        Walk::token_hits(self)
     }
 
     fn loss_and_grad_unless(

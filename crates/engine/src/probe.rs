@@ -17,7 +17,7 @@ use crate::blocks::{Context, OnCpu};
 use crate::params::Params;
 use crate::walk::Buffers;
 use crate::weights::{BlockRanges, Ranges};
-use crate::{Batch, EngineError, LossSum, Options, Sizes, Walk};
+use crate::{Batch, EngineError, LossSum, Objective, Options, Sizes, Walk};
 
 /// A direction in the space of the trained weights.
 pub trait Direction: Sync {
@@ -152,7 +152,7 @@ impl Walk<'_, OnCpu> {
         std::mem::swap(&mut self.at.ranges, &mut probing.ranges);
         let ran = probing.blocks(&self.at, &mut self.buffers, params, batch, (probe, &own), stop);
         std::mem::swap(&mut self.at.ranges, &mut probing.ranges);
-        let losses = ran.then(|| probing.classify(&self.at, &mut self.buffers, params, batch, probe));
+        let losses = ran.then(|| probing.classify(&self.at, &mut self.buffers, params, batch, (probe, self.objective)));
         self.probing = Some(probing);
         Ok(losses)
     }
@@ -211,7 +211,7 @@ impl Probing {
         buffers: &mut Buffers,
         params: &[f32],
         batch: &Batch<'_>,
-        probe: &Probe<'_>,
+        (probe, objective): (&Probe<'_>, Objective),
     ) -> [LossSum; 2] {
         let (n, d, v) = (batch.len(), at.spec.dim, at.spec.vocab);
         let Buffers { scratch, .. } = buffers;
@@ -230,14 +230,13 @@ impl Probing {
             }
         }
         let [a, b] = &self.running;
-        [total(a, batch, &mut scratch.losses), total(b, batch, &mut self.other.scratch.losses)]
+        [(a, scratch), (b, &mut self.other.scratch)].map(|(running, scratch)| {
+            let tokens = scratch.losses.iter_mut().zip(&mut scratch.hits).zip(running).zip(batch.targets);
+            for (((loss, hit), row), target) in tokens {
+                let predicted = *target != crate::IGNORE;
+                (*loss, *hit) = if predicted { (row.loss(), row.is_hit()) } else { (0.0, false) };
+            }
+            objective.total(batch, &mut scratch.losses, &scratch.hits)
+        })
     }
-}
-
-fn total(running: &[Running], batch: &Batch<'_>, losses: &mut [f32]) -> LossSum {
-    for ((loss, row), target) in losses.iter_mut().zip(running).zip(batch.targets) {
-        *loss = if *target == crate::IGNORE { 0.0 } else { row.loss() };
-    }
-    let sum = losses[..batch.len()].iter().map(|&l| f64::from(l)).sum();
-    LossSum { sum, tokens: batch.predicted() }
 }

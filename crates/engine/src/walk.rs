@@ -9,7 +9,7 @@ use crate::blocks::{Blocks, Context, NormAt, OnCpu, Projection};
 use crate::params::Params;
 use crate::probe::Probing;
 use crate::weights::{Ranges, rope_table};
-use crate::{Batch, EngineError, LossSum, Sizes};
+use crate::{Batch, EngineError, LossSum, Objective, Sizes};
 
 /// Largest batch that an engine takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +96,8 @@ pub(crate) struct Scratch {
     pub dgain: Vec<f32>,
     /// `[n]`
     pub losses: Vec<f32>,
+    /// Whether the target of each token is the most likely one `[n]`; not known after a backward pass.
+    pub hits: Vec<bool>,
 }
 
 impl Scratch {
@@ -112,6 +114,7 @@ impl Scratch {
             r_final: zeros(s.n),
             dgain: zeros(s.gain),
             losses: zeros(s.n),
+            hits: vec![false; s.n],
         }
     }
 }
@@ -152,6 +155,8 @@ pub struct Walk<'a, B> {
     pub(crate) buffers: Buffers,
     /// Made when it is first needed.
     pub(crate) probing: Option<Box<Probing>>,
+    /// What [`Walk::score`] and the losses beside the weights are.
+    pub(crate) objective: Objective,
     blocks: B,
 }
 
@@ -174,7 +179,7 @@ impl<'a, B: Blocks> Walk<'a, B> {
         let buffers = Buffers::new(&sizes);
         let (ranges, rope) = (Ranges::of(spec, &layout), rope_table(spec, shape.seq));
         let at = Context { cpu, spec: spec.clone(), layout, shape, options, sizes, adapter: None, ranges, rope };
-        Walk { at, buffers, blocks, probing: None }
+        Walk { at, buffers, blocks, probing: None, objective: Objective::Loss }
     }
 
     /// The same walk with low-rank adapters: the weights of the model are frozen, gradients are those of the adapters.
@@ -223,10 +228,26 @@ impl<'a, B: Blocks> Walk<'a, B> {
     /// # Errors
     /// When the batch does not fit the buffers or the vocabulary.
     pub fn loss<'p>(&mut self, params: impl Into<Params<'p>>, batch: &Batch<'_>) -> Result<LossSum, EngineError> {
-        let params = params.into();
+        self.count(params.into(), batch, Objective::Loss)
+    }
+
+    /// As [`Walk::loss`], of what [`Walk::set_objective`] said; token losses are then what each token counts.
+    ///
+    /// # Errors
+    /// As [`Walk::loss`].
+    pub fn score<'p>(&mut self, params: impl Into<Params<'p>>, batch: &Batch<'_>) -> Result<LossSum, EngineError> {
+        self.count(params.into(), batch, self.objective)
+    }
+
+    fn count(&mut self, params: Params<'_>, batch: &Batch<'_>, objective: Objective) -> Result<LossSum, EngineError> {
         self.at.check(params, batch)?;
         self.buffers.forward(&mut self.blocks, &self.at, params, batch, &mut || false);
-        Ok(self.buffers.classify(&mut self.blocks, &self.at, params, batch))
+        Ok(self.buffers.classify(&mut self.blocks, &self.at, params, batch, objective))
+    }
+
+    /// What [`Walk::score`] and the losses beside the weights are from now on.
+    pub fn set_objective(&mut self, objective: Objective) {
+        self.objective = objective;
     }
 
     /// As [`Walk::loss`], every block on the CPU whatever the walk's own are.
@@ -237,7 +258,7 @@ impl<'a, B: Blocks> Walk<'a, B> {
         let params = params.into();
         self.at.check(params, batch)?;
         self.buffers.forward(&mut OnCpu, &self.at, params, batch, &mut || false);
-        Ok(self.buffers.classify(&mut OnCpu, &self.at, params, batch))
+        Ok(self.buffers.classify(&mut OnCpu, &self.at, params, batch, Objective::Loss))
     }
 
     /// Loss of a batch, and the gradient of its *sum* into `grad` (added to it when `accumulate`).
@@ -302,6 +323,12 @@ impl<'a, B: Blocks> Walk<'a, B> {
     /// [`Walk::loss`] and [`Walk::logits`].
     pub fn hidden(&self) -> &[f32] {
         &self.buffers.scratch.norm
+    }
+
+    /// Whether the target of each token of the last batch is the most likely one; false where there was none. Only after
+    /// [`Walk::loss`], [`Walk::score`] and the losses beside the weights.
+    pub fn token_hits(&self) -> &[bool] {
+        &self.buffers.scratch.hits
     }
 
     /// Cross-entropy of each token of the last batch, 0 where there was no target.

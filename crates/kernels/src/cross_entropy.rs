@@ -104,6 +104,11 @@ impl Running {
     /// Before the first piece.
     pub const START: Running = Running { max: f32::NEG_INFINITY, sum: 0.0, target: 0.0 };
 
+    /// Whether the target is the most likely id.
+    pub fn is_hit(&self) -> bool {
+        self.target >= self.max
+    }
+
     /// The loss after the last piece.
     pub fn loss(&self) -> f32 {
         (self.sum.ln() + f64::from(self.max) - f64::from(self.target)) as f32

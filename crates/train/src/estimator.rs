@@ -56,10 +56,13 @@ pub trait Estimator {
     /// The estimate: directions with their coefficients.
     fn terms(&self) -> Vec<Term<'_>>;
 
-    /// Takes coefficients of a step that was begun, instead of measuring; false where they do not say all that was learnt.
-    fn recall(&mut self, _coefficients: &[f32]) -> bool {
-        false
+    /// What the losses of the step came to: the numbers from which [`Estimator::recall`] makes it again.
+    fn decided(&self) -> Vec<f32> {
+        self.terms().into_iter().map(|t| t.coefficient).collect()
     }
+
+    /// Takes what was decided in a step that was begun, instead of measuring; false where these are not numbers of its kind.
+    fn recall(&mut self, decided: &[f32]) -> bool;
 
     /// After the weights have moved: what is learnt from the step.
     fn finish(&mut self, _cpu: &Cpu) {}

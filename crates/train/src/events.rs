@@ -68,7 +68,7 @@ pub struct Step {
     pub seconds: f64,
     /// Tokens seen, this step included.
     pub tokens: u64,
-    /// Mean loss over the step's tokens before the update, nats.
+    /// Mean loss over the step's tokens before the update, nats; with another objective, the share of what was missed.
     #[serde(with = "crate::number")]
     pub loss: f64,
     /// Learning rate.
@@ -120,6 +120,18 @@ pub struct Eval {
     pub val_perplexity_se: f64,
     /// Tokens that were measured.
     pub val_tokens: u64,
+    /// Share of predicted tokens that are the most likely one, where the objective asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub val_accuracy: Option<f64>,
+    /// Its standard error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub val_accuracy_se: Option<f64>,
+    /// Share of answers of which every token is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub val_exact_match: Option<f64>,
+    /// Its standard error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub val_exact_match_se: Option<f64>,
 }
 
 /// A checkpoint.

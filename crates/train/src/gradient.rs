@@ -43,7 +43,7 @@ impl Gradient<'_> {
 
     /// Calls `f(offset, values)` for consecutive pieces of the unscaled elements `start ..` of a gradient at `weights`, which
     /// are those from `start` on; offsets count from there. Directions are made on the spot, a tile at a time, on the stack.
-    pub(crate) fn tiles(&self, start: usize, weights: &[f32], mut f: impl FnMut(usize, &[f32])) {
+    pub fn tiles(&self, start: usize, weights: &[f32], mut f: impl FnMut(usize, &[f32])) {
         match self {
             Gradient::Dense { values, .. } => f(0, &values[start..start + weights.len()]),
             Gradient::Along { terms, .. } => {

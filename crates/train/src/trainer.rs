@@ -14,7 +14,7 @@ pub use parts::{End, Evaluation, Host, Interrupt, Outcome, Parts, Progress, Rest
 use std::time::Duration;
 
 use data::Loader;
-use engine::{Batch, Engine, LossSum, Ready};
+use engine::{Batch, Engine, LossSum, Objective, Ready};
 use kernels::Cpu;
 
 use crate::TrainError;
@@ -39,6 +39,8 @@ pub struct Trainer<'a> {
     clip: f64,
     accumulate: usize,
     early_stop: Option<usize>,
+    /// What losses beside the weights are.
+    objective: Objective,
     batch: data::Batch,
     val_batch: data::Batch,
     params: Vec<f32>,

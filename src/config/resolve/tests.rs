@@ -88,6 +88,7 @@ fn beside(key: &str) -> Vec<(&'static str, &'static str)> {
 /// Settings of zeroth-order methods, each with its method.
 const ZEROTH: &[(&str, &str, &str)] = &[
     ("mezo", "mezo-eps", "0.5"),
+    ("mezo", "objective", "accuracy"),
     ("mezo", "zo-directions", "3"),
     ("mezo", "zo-distribution", "gaussian"),
     ("sparse-mezo", "zo-sparsity", "0.5"),

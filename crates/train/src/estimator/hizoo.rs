@@ -43,7 +43,7 @@ pub struct Hizoo {
     smoothing: f64,
     direction: Scaled,
     coefficient: [f32; 1],
-    curvature: f64,
+    curvature: f32,
     /// Sum of `1 / H`.
     inverse: f64,
 }
@@ -84,7 +84,18 @@ impl Estimator for Hizoo {
     fn conclude(&mut self, measured: &Measured<'_>, _params: &[f32]) {
         differences(&self.line, measured, &mut self.coefficient);
         let sum: f64 = measured.pairs.iter().flatten().sum();
-        self.curvature = (sum - 2.0 * measured.base).abs() / (2.0 * f64::from(self.line.eps).powi(2));
+        self.curvature = ((sum - 2.0 * measured.base).abs() / (2.0 * f64::from(self.line.eps).powi(2))) as f32;
+    }
+
+    fn decided(&self) -> Vec<f32> {
+        vec![self.coefficient[0], self.curvature]
+    }
+
+    fn recall(&mut self, decided: &[f32]) -> bool {
+        if let [coefficient, curvature] = decided {
+            (self.coefficient, self.curvature) = ([*coefficient], *curvature);
+        }
+        decided.len() == 2
     }
 
     fn terms(&self) -> Vec<Term<'_>> {
@@ -96,7 +107,7 @@ impl Estimator for Hizoo {
     }
 
     fn finish(&mut self, cpu: &Cpu) {
-        let (keep, take) = ((1.0 - self.smoothing) as f32, (self.smoothing * self.curvature) as f32);
+        let (keep, take) = ((1.0 - self.smoothing) as f32, (self.smoothing * f64::from(self.curvature)) as f32);
         let (noise, hessian) = (self.direction.noise, &mut self.direction.hessian);
         let mut inverse = vec![0.0; hessian.len().div_ceil(CHUNK)];
         cpu.pool().chunks_mut2((hessian, CHUNK), (&mut inverse, 1), |i, h, sum| {

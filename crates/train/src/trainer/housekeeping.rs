@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use super::{End, Evaluation, Host, Interrupt, Outcome, Trainer, add_windows, view};
+use engine::Objective;
+
+use super::parts::Measures;
+use super::{End, Evaluation, Host, Interrupt, Outcome, Trainer, view};
 use crate::TrainError;
 use crate::events::{self, Event};
 use crate::gradient::global_norm;
 use crate::guard::Incident;
-use crate::loss::LossStats;
 
 /// An evaluation by time waits at least this many times as long as the last one took.
 const EVAL_REST: u32 = 10;
@@ -139,7 +141,7 @@ impl Trainer<'_> {
             return Ok(());
         }
         let began = host.now();
-        let mut stats = LossStats::new();
+        let mut measures = Measures::default();
         let rows = self.batch.rows;
         let mut batches = self.loader.val_batches(rows);
         while batches.next_into(&mut self.val_batch) {
@@ -148,9 +150,10 @@ impl Trainer<'_> {
             }
             let batch = view(&self.val_batch);
             self.engine.evaluate(&self.params, &batch).map_err(TrainError::from)?;
-            add_windows(&mut stats, self.engine.token_losses(), &batch);
+            let hits = if self.objective == Objective::Loss { &[] } else { self.engine.token_hits() };
+            measures.add(self.engine.token_losses(), hits, &batch);
         }
-        let evaluation = Evaluation::new(self.step(), &stats, self.val_bytes);
+        let evaluation = Evaluation::new(self.step(), &measures, self.val_bytes, self.objective);
         self.note_evaluation(evaluation);
         self.timings.evaluation += host.now() - began;
         // the clock of the run starts with its first step
@@ -167,14 +170,18 @@ impl Trainer<'_> {
             val_perplexity: evaluation.perplexity.value,
             val_perplexity_se: evaluation.perplexity.se,
             val_tokens: evaluation.tokens,
+            val_accuracy: evaluation.errors.map(|[tokens, _]| 1.0 - tokens.value),
+            val_accuracy_se: evaluation.errors.map(|[tokens, _]| tokens.se),
+            val_exact_match: evaluation.errors.map(|[_, answers]| 1.0 - answers.value),
+            val_exact_match_se: evaluation.errors.map(|[_, answers]| answers.se),
         }))
     }
 
     fn note_evaluation(&mut self, evaluation: Evaluation) {
-        let loss = evaluation.loss;
+        let (measure, _) = evaluation.rank(self.objective);
         let before = self.progress.reference;
-        if before.is_none_or(|b| loss.value < b.value - if b.se.is_finite() { b.se } else { 0.0 }) {
-            self.progress.reference = Some(loss);
+        if before.is_none_or(|b| measure.value < b.value - if b.se.is_finite() { b.se } else { 0.0 }) {
+            self.progress.reference = Some(measure);
             self.progress.stale = 0;
         } else {
             self.progress.stale += 1;
@@ -186,7 +193,11 @@ impl Trainer<'_> {
     /// Whether the last evaluation is of the present step and better than any that has a checkpoint.
     fn is_best(&self) -> bool {
         let Some(last) = self.last_eval.filter(|e| e.step == self.step() && e.loss.value.is_finite()) else { return false };
-        self.progress.best.is_none_or(|b| last.loss.value < b.loss.value)
+        let rank = |e: &Evaluation| {
+            let (measure, loss) = e.rank(self.objective);
+            (measure.value, loss)
+        };
+        self.progress.best.is_none_or(|b| rank(&last) < rank(&b))
     }
 
     fn saved_step(&self) -> Option<u64> {

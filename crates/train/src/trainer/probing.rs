@@ -23,14 +23,15 @@ impl Trainer<'_> {
         let Source::Losses(estimator) = &mut self.source else { return Ok(None) };
         estimator.begin(self.cpu, step, &self.params);
         let (mut base, mut sums) = (LossSum::default(), vec![[LossSum::default(); 2]; estimator.probes()]);
-        let mut stats = LossStats::new();
+        let (mut stats, mut tokens) = (LossStats::new(), 0);
         for _ in 0..self.accumulate {
             let at = host.now();
             self.loader.fill(&mut self.batch);
             self.timings.data += host.now() - at;
             let batch = view(&self.batch);
+            tokens += batch.predicted();
             if estimator.wants_base() {
-                base += self.engine.evaluate(&self.params, &batch).map_err(TrainError::from)?;
+                base += self.engine.score(&self.params, &batch).map_err(TrainError::from)?;
             }
             for (i, sums) in sums.iter_mut().enumerate() {
                 let (probe, stop) = (estimator.probe(i), &mut || host.stopping());
@@ -48,7 +49,6 @@ impl Trainer<'_> {
         let pairs: Vec<[f64; 2]> = sums.iter().map(|pair| pair.map(LossSum::mean)).collect();
         let measured = Measured { base: base.mean(), pairs: &pairs };
         estimator.conclude(&measured, &self.params);
-        let tokens = sums.first().map_or(base.tokens, |pair| pair[0].tokens);
         let loss = LossSum { sum: mean_loss(&measured) * tokens as f64, tokens };
         let (norm, projected) = (estimator.norm(self.params.len()), Some(estimator.projected()));
         self.timings.gradient += host.now() - began;
@@ -58,18 +58,17 @@ impl Trainer<'_> {
     /// What was decided in a step, for its trajectory; nothing where gradients come from a backward pass.
     pub(super) fn decided(&self, step: &Estimated, lr: f32) -> Vec<f32> {
         let Source::Losses(estimator) = &self.source else { return Vec::new() };
-        let coefficients = estimator.terms().into_iter().map(|t| t.coefficient);
-        [lr, clip_factor(step.norm, self.clip) as f32].into_iter().chain(coefficients).collect()
+        [lr, clip_factor(step.norm, self.clip) as f32].into_iter().chain(estimator.decided()).collect()
     }
 
-    /// Makes the steps of a trajectory once more, from the weights before the first. False where the estimator learns from
-    /// more than its coefficients.
+    /// Makes the steps of a trajectory once more, from the weights before the first. False where the estimator decides by
+    /// other numbers.
     pub fn replay(&mut self, trajectory: &[Vec<f32>]) -> bool {
         let Source::Losses(estimator) = &mut self.source else { return trajectory.is_empty() };
         for (step, decided) in (1..).zip(trajectory) {
-            let [lr, scale, coefficients @ ..] = &decided[..] else { return false };
+            let [lr, scale, decided @ ..] = &decided[..] else { return false };
             estimator.begin(self.cpu, step, &self.params);
-            if !estimator.recall(coefficients) {
+            if !estimator.recall(decided) {
                 return false;
             }
             let terms = estimator.terms();

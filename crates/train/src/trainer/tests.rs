@@ -145,6 +145,7 @@ fn trainer_with<'a>(
         )),
         loader,
         estimator,
+        objective: engine::Objective::Loss,
         optimizer: Optimizer::new(adam, &layout, 0.1),
         schedule: Schedule { peak: 1e-2, shape: Curve::Cosine, warmup: Warmup::Steps(2), min_lr_ratio: 0.1 },
         limits: Limits { steps: Some(steps), ..Limits::default() },

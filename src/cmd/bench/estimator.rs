@@ -1,0 +1,249 @@
+//! `bench --estimator`: gradients that are estimated from losses, held against the true one.
+//!
+//! Of K estimates `e` of one gradient `g` of n weights, at one batch:
+//!
+//! ```text
+//! along      <mean e, g> / |g|^2                          1 where nothing is scaled or projected away
+//! cosine     mean of <e, g> / (|e| |g|)                   about sqrt(q / n) for q independent directions
+//! variance   sum |e - mean e|^2 / (K - 1) / |g|^2         about n / q
+//! bias       sqrt(|mean e - g|^2 / |g|^2 - variance / K)  the part that more estimates do not average away
+//! ```
+//!
+//! By layer: the cosine of the mean of all estimates with the gradient, there alone.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use engine::{Batch, CpuEngine, LossSum, Options};
+use kernels::Cpu;
+use model::{Layout, TensorId};
+use serde_json::json;
+use train::Gradient;
+use train::estimator::{Estimator, Measured};
+
+use super::{Job, random_tokens};
+use crate::cli::{BenchArgs, Estimators};
+use crate::config::{Method, ModelChoice, TrainConfig, ZoDistribution};
+use crate::out::Out;
+use crate::{exit, model_file, wire};
+
+/// Estimates of a method at least: a variance wants some.
+const LEAST: usize = 8;
+
+/// A model at a batch, and its gradient there.
+struct Subject<'a> {
+    job: &'a Job,
+    cpu: &'a Cpu,
+    layout: Layout,
+    params: Vec<f32>,
+    gradient: Vec<f32>,
+    tokens: Vec<u32>,
+}
+
+/// Sums over the estimates of a method.
+struct Sums {
+    count: usize,
+    /// Of the estimates.
+    mean: Vec<f64>,
+    /// Of their squared norms, and of their cosines with the gradient.
+    squares: f64,
+    cosines: f64,
+    took: Duration,
+}
+
+/// What a method's estimates are like.
+struct Found {
+    count: usize,
+    along: f64,
+    cosine: f64,
+    variance: f64,
+    bias: f64,
+    layers: Vec<(String, f64)>,
+    ms: f64,
+}
+
+/// Measures each of `methods`.
+pub(super) fn run(job: &Job, methods: &Estimators, args: &BenchArgs, cpu: &Cpu, out: Out) -> anyhow::Result<()> {
+    let weights = match ModelChoice::of(&args.model)? {
+        ModelChoice::Path(path) => Some(model_file::open(&path, out)?.params()?),
+        _ => None,
+    };
+    let subject = Subject::new(job, weights, cpu)?;
+    let n = subject.layout.len();
+    out.line(format!(
+        "{}: {n} weights, a batch of {} windows of {} tokens",
+        job.name, job.config.batch_size, job.config.seq_len
+    ))?;
+    let each = args.max_time / methods.0.len() as u32;
+    let (mut rows, mut records) = (Vec::new(), Vec::new());
+    for &method in &methods.0 {
+        let mut progress = out.progress(method.name(), 0);
+        progress.update(0, "estimating");
+        let found = subject.measure(method, args, each)?;
+        drop(progress);
+        let number = |x: f64| if x.is_finite() { format!("{x:.4}") } else { "-".to_owned() };
+        let variance = number(found.variance / n as f64);
+        rows.push(vec![
+            method.name().to_owned(),
+            found.count.to_string(),
+            number(found.along),
+            number(found.cosine),
+            variance,
+            number(found.bias),
+            format!("{:.1}", found.ms),
+        ]);
+        records.push(found.json(method));
+    }
+    out.table(&["method", "estimates", "along", "cosine", "variance / n", "bias", "ms each"], &rows)?;
+    out.line(format!("\nof one direction of independent elements: cosine {:.4}, variance / n 1", 1.0 / (n as f64).sqrt()))?;
+    out.json(&json!({ "model": job.name, "weights": n, "mezo_eps": args.mezo_eps, "methods": records }))
+}
+
+impl<'a> Subject<'a> {
+    /// At the weights of a model, or at new ones.
+    fn new(job: &'a Job, weights: Option<Vec<f32>>, cpu: &'a Cpu) -> anyhow::Result<Subject<'a>> {
+        let layout = Layout::of(&job.spec);
+        let params = weights.unwrap_or_else(|| engine::init(&job.spec, &layout, 0));
+        let tokens = random_tokens(job.config.batch_size * job.config.seq_len + 1, job.spec.vocab);
+        let mut subject = Subject { job, cpu, gradient: vec![0.0; layout.len()], layout, params, tokens };
+        let shape = wire::engine_shape(&job.config).0;
+        let mut engine = CpuEngine::new(cpu, &job.spec, shape, Options::TRAINING);
+        let mut gradient = std::mem::take(&mut subject.gradient);
+        let loss = engine.loss_and_grad(&subject.params, &subject.batch(), &mut gradient, false).context("gradient")?;
+        gradient.iter_mut().for_each(|g| *g /= loss.tokens as f32);
+        subject.gradient = gradient;
+        Ok(subject)
+    }
+
+    fn batch(&self) -> Batch<'_> {
+        let config = &self.job.config;
+        let n = config.batch_size * config.seq_len;
+        let (inputs, targets) = (&self.tokens[..n], &self.tokens[1..]);
+        Batch { rows: config.batch_size, seq: config.seq_len, inputs, targets, starts: None }
+    }
+
+    fn measure(&self, method: Method, args: &BenchArgs, time: Duration) -> anyhow::Result<Found> {
+        let normals = matches!(method, Method::Hizoo | Method::Lozo);
+        let config = TrainConfig {
+            method,
+            mezo_eps: args.mezo_eps,
+            zo_directions: if method == Method::Fzoo { 4 } else { 1 },
+            zo_distribution: if normals { ZoDistribution::Gaussian } else { ZoDistribution::Rademacher },
+            ..self.job.config.clone()
+        };
+        let mut estimator = wire::estimator(&config, &self.layout, self.cpu)
+            .ok_or_else(|| exit::usage("backprop is what they are held against"))?;
+        let shape = wire::engine_shape(&config).0;
+        let mut engine = CpuEngine::new(self.cpu, &self.job.spec, shape, Options::INFERENCE);
+        let mut sums = Sums { count: 0, mean: vec![0.0; self.layout.len()], squares: 0.0, cosines: 0.0, took: Duration::ZERO };
+        let began = Instant::now();
+        let enough = |count: usize| match args.samples {
+            Some(samples) => count >= samples.max(2),
+            None => count >= LEAST && began.elapsed() >= time,
+        };
+        while !enough(sums.count) {
+            let start = Instant::now();
+            self.estimate(&mut engine, &mut *estimator, sums.count as u64 + 1).context(method.name())?;
+            sums.took += start.elapsed();
+            self.add(&*estimator, &mut sums);
+            // what a method learns from a step is the next step's
+            estimator.finish(self.cpu);
+        }
+        Ok(self.conclude(&sums))
+    }
+
+    /// One step's estimate.
+    fn estimate(&self, engine: &mut CpuEngine<'_>, estimator: &mut dyn Estimator, step: u64) -> anyhow::Result<()> {
+        estimator.begin(self.cpu, step, &self.params);
+        let batch = self.batch();
+        let base = if estimator.wants_base() { engine.loss(&self.params, &batch)?.mean() } else { f64::NAN };
+        let mut pairs = Vec::new();
+        for i in 0..estimator.probes() {
+            let found = engine.losses_along(&self.params, &batch, &estimator.probe(i), &mut || false)?;
+            pairs.push(found.unwrap_or_default().map(LossSum::mean));
+        }
+        estimator.conclude(&Measured { base, pairs: &pairs }, &self.params);
+        Ok(())
+    }
+
+    fn add(&self, estimator: &dyn Estimator, sums: &mut Sums) {
+        let terms = estimator.terms();
+        let (mut square, mut along, mut of_gradient) = (0.0, 0.0, 0.0);
+        Gradient::Along { terms: &terms, scale: 1.0 }.tiles(0, &self.params, |at, values| {
+            for ((sum, value), g) in sums.mean[at..].iter_mut().zip(values).zip(&self.gradient[at..]) {
+                let (value, g) = (f64::from(*value), f64::from(*g));
+                *sum += value;
+                square += value * value;
+                along += value * g;
+                of_gradient += g * g;
+            }
+        });
+        sums.count += 1;
+        sums.squares += square;
+        sums.cosines += along / (square * of_gradient).sqrt();
+    }
+
+    fn conclude(&self, sums: &Sums) -> Found {
+        let k = sums.count as f64;
+        let all = (0..self.layout.len()).map(|i| (sums.mean[i] / k, f64::from(self.gradient[i])));
+        let dots = Dots::of(all);
+        let spread = (sums.squares - k * dots.mean) / (k - 1.0);
+        let bias = (dots.mean - 2.0 * dots.along + dots.gradient - spread / k) / dots.gradient;
+        Found {
+            count: sums.count,
+            along: dots.along / dots.gradient,
+            cosine: sums.cosines / k,
+            variance: spread / dots.gradient,
+            bias: bias.max(0.0).sqrt(),
+            layers: self.layers(sums),
+            ms: 1e3 * sums.took.as_secs_f64() / k,
+        }
+    }
+
+    /// Cosine of the mean estimate and the gradient, group by group.
+    fn layers(&self, sums: &Sums) -> Vec<(String, f64)> {
+        let mut groups: Vec<(String, Dots)> = Vec::new();
+        for t in self.layout.tensors() {
+            let name = match t.id {
+                TensorId::Layer(l, _) => format!("layer {l}"),
+                TensorId::Embed => "embedding".to_owned(),
+                TensorId::Head => "classifier".to_owned(),
+                _ => "final norm".to_owned(),
+            };
+            let dots = Dots::of(t.range.clone().map(|i| (sums.mean[i] / sums.count as f64, f64::from(self.gradient[i]))));
+            match groups.last_mut() {
+                Some((last, sum)) if *last == name => *sum = sum.plus(&dots),
+                _ => groups.push((name, dots)),
+            }
+        }
+        groups.into_iter().map(|(name, d)| (name, d.along / (d.mean * d.gradient).sqrt())).collect()
+    }
+}
+
+/// Scalar products of a mean estimate and the gradient.
+struct Dots {
+    mean: f64,
+    along: f64,
+    gradient: f64,
+}
+
+impl Dots {
+    fn of(pairs: impl Iterator<Item = (f64, f64)>) -> Dots {
+        let zero = Dots { mean: 0.0, along: 0.0, gradient: 0.0 };
+        pairs.fold(zero, |d, (m, g)| d.plus(&Dots { mean: m * m, along: m * g, gradient: g * g }))
+    }
+
+    fn plus(&self, other: &Dots) -> Dots {
+        Dots { mean: self.mean + other.mean, along: self.along + other.along, gradient: self.gradient + other.gradient }
+    }
+}
+
+impl Found {
+    fn json(&self, method: Method) -> serde_json::Value {
+        let layers: serde_json::Map<_, _> = self.layers.iter().map(|(name, cosine)| (name.clone(), json!(cosine))).collect();
+        json!({
+            "method": method.name(), "estimates": self.count, "along": self.along, "cosine": self.cosine,
+            "variance": self.variance, "bias": self.bias, "layer_cosines": layers, "ms": self.ms,
+        })
+    }
+}
