@@ -115,7 +115,7 @@ impl Files<'_> {
     fn write_model(&self, dir: &Path, params: &[f32]) -> anyhow::Result<Option<f64>> {
         let (wired, map) = (self.wired, self.wired.data.vocab());
         let source: Box<formats::Source<'_>> = match &wired.adapter {
-            Some(adapter) => Box::new(adapter.merged(&self.layout, params)),
+            Some(adapter) => Box::new(adapter.merged(self.cpu, &self.layout, params)),
             None => Box::new(formats::flat(params, &self.layout)),
         };
         let options = |rows| WriteOptions { dtype: Dtype::F32, special: &wired.special, rows };

@@ -1,9 +1,8 @@
 //! Training an adapter: what is adapted, the frozen base, and the model that the two make.
 
-use std::sync::Arc;
-
-use engine::{AdapterPlan, DecodeWeights, EngineError};
+use engine::{AdapterPlan, BaseWeights, DecodeWeights, EngineError};
 use formats::{Encoding, FormatError};
+use kernels::Cpu;
 use kernels::stored::Numbers;
 use model::{AdapterForm, AdapterSpec, AdapterTarget, Layout, ModelSpec, TensorId};
 
@@ -18,31 +17,33 @@ pub struct Adapter {
     /// Where its weights lie.
     pub plan: AdapterPlan,
     /// The weights of the base, over the ids that training sees.
-    pub base: Arc<Vec<f32>>,
+    pub base: BaseWeights,
     /// SHA-256 of them: a run goes on with the weights that it began with, or not at all.
     pub base_sha256: String,
 }
 
 impl Adapter {
     /// The adapter that the configuration asks for, on a model of `spec` with the weights `base`.
-    pub fn new(config: &TrainConfig, spec: &ModelSpec, base: Vec<f32>) -> Adapter {
+    pub fn new(config: &TrainConfig, spec: &ModelSpec, base: BaseWeights, cpu: &Cpu) -> Adapter {
         let adapter = adapter_spec(config);
         let plan = AdapterPlan::new(spec, &adapter, 0);
-        let base_sha256 = digest(&base);
-        Adapter { spec: adapter, plan, base: Arc::new(base), base_sha256 }
+        let base_sha256 = digest(&base, &Layout::of(spec), cpu);
+        Adapter { spec: adapter, plan, base, base_sha256 }
     }
 
     /// The weights of base and adapter together, as a writer of files asks for them; nothing is held but what is asked for.
     pub fn merged<'a>(
         &'a self,
+        cpu: &'a Cpu,
         layout: &'a Layout,
         values: &'a [f32],
     ) -> impl Fn(TensorId, std::ops::Range<usize>, &mut [f32]) -> Result<(), FormatError> + 'a {
         move |id, rows, out| {
             let Some(t) = layout.get(id).filter(|t| rows.end <= t.shape[0]) else {
-                return formats::flat(&self.base, layout)(id, rows, out);
+                return formats::flat(&[], layout)(id, rows, out);
             };
-            self.plan.merge(t, &self.base[t.range.clone()], values, rows, out);
+            self.base.rows(cpu, t, rows.clone(), out);
+            self.plan.merge(t, values, rows, out);
             Ok(())
         }
     }
@@ -51,14 +52,14 @@ impl Adapter {
     ///
     /// # Errors
     /// None that a valid model has.
-    pub fn decode_weights<'a>(&'a self, spec: &ModelSpec, values: &[f32]) -> Result<DecodeWeights<'a>, EngineError> {
+    pub fn decode_weights<'a>(&'a self, cpu: &Cpu, spec: &ModelSpec, values: &[f32]) -> Result<DecodeWeights<'a>, EngineError> {
         DecodeWeights::read(spec, |t| {
-            let base = &self.base[t.range.clone()];
             if !self.plan.changes(t.id) {
-                return Ok(Numbers::F32(base.into()));
+                return Ok(self.base.numbers(t));
             }
-            let (mut merged, mut bytes) = (vec![0.0; base.len()], Vec::with_capacity(2 * base.len()));
-            self.plan.merge(t, base, values, 0..t.shape[0], &mut merged);
+            let (mut merged, mut bytes) = (vec![0.0; t.range.len()], Vec::with_capacity(2 * t.range.len()));
+            self.base.rows(cpu, t, 0..t.shape[0], &mut merged);
+            self.plan.merge(t, values, 0..t.shape[0], &mut merged);
             // vectors stay f32; a sample does not show the 8 bits of the others
             let stored = t.shape[0] > 1 && Encoding::Bf16.encode(&merged, &mut bytes);
             Ok(if stored { Numbers::Bf16(bytes.into()) } else { Numbers::F32(merged.into()) })
@@ -66,13 +67,22 @@ impl Adapter {
     }
 }
 
-fn digest(weights: &[f32]) -> String {
+/// Of the weights in f32, in whatever type they are held.
+fn digest(base: &BaseWeights, layout: &Layout, cpu: &Cpu) -> String {
+    /// Rows at a time.
+    const ROWS: usize = 64;
     let mut hash = Sha256::new();
-    let mut bytes = Vec::with_capacity(1 << 16);
-    for part in weights.chunks(1 << 14) {
-        bytes.clear();
-        part.iter().for_each(|w| bytes.extend(w.to_le_bytes()));
-        hash.update(&bytes);
+    let (mut floats, mut bytes) = (Vec::new(), Vec::new());
+    for t in layout.tensors() {
+        let [rows, cols] = t.shape;
+        for first in (0..rows).step_by(ROWS) {
+            let end = rows.min(first + ROWS);
+            floats.resize((end - first) * cols, 0.0);
+            base.rows(cpu, t, first..end, &mut floats);
+            bytes.clear();
+            floats.iter().for_each(|w: &f32| bytes.extend(w.to_le_bytes()));
+            hash.update(&bytes);
+        }
     }
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -8,16 +8,16 @@ use crate::config::{LoraForm, Method, OptimizerKind, TrainConfig};
 use crate::exit::Exit;
 use crate::out::Out;
 
-/// Bytes that a run will hold at its peak beyond what the process holds now.
+/// Bytes that a run will hold at its peak beyond what the process holds now, the base of an adapter among it.
 pub fn planned_bytes(config: &TrainConfig, spec: &ModelSpec, cpu: &Cpu) -> u64 {
     let (shape, options) = engine_shape(config);
     let layout = Layout::of(spec);
     let sizes = engine::Sizes::of(spec, shape, options, cpu.pool().threads());
     let zeroth = config.method != Method::Backprop;
     let floats = if config.lora {
-        // the base and, where it is multiplied out, a copy; the adapter and its gradient
+        // the base is held already; a copy where it is multiplied out; the adapter and its gradient
         let trained = Layout::of_adapter(spec, &adapter::adapter_spec(config));
-        let copies = if config.lora_form == LoraForm::Merged { 2 } else { 1 };
+        let copies = usize::from(config.lora_form == LoraForm::Merged);
         // from losses: the adapter at two points instead of a gradient
         let arrays = if zeroth { 3 + estimator::arrays(config) } else { 2 };
         copies * layout.len() + arrays * trained.len() + optimizer(config).bytes(&trained) / 4

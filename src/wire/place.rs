@@ -3,7 +3,7 @@
 use ane::probe::{Checks, KernelProbe};
 use ane::sim::{Arithmetic, Profile, Simulator, SizeRule};
 use ane::{Device, DeviceEngine, PipelineOptions};
-use engine::{Adapting, CpuEngine, Engine};
+use engine::{Adapting, BaseWeights, CpuEngine, Engine};
 use kernels::Cpu;
 use model::ModelSpec;
 
@@ -55,7 +55,10 @@ fn on_device<'a, D: Device>(config: &TrainConfig, wired: &Wired, cpu: &'a Cpu, d
         engine.walk_mut().blocks_mut().check_with(checks(config, cpu)?);
     }
     Ok(match &wired.adapter {
-        Some(adapter) => engine.adapted(adapter.base.clone(), &adapter.spec),
+        Some(adapter) => {
+            let BaseWeights::Flat(base) = &adapter.base else { return Err(anyhow::anyhow!("a device takes weights in f32")) };
+            engine.adapted(base.clone(), &adapter.spec)
+        }
         None => engine,
     })
 }

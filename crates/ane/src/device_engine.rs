@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use engine::{Batch, DeviceReport, Engine, EngineError, LossSum, Options, Params, Probe, Ready, Shape, Walk};
+use engine::{Base, Batch, DeviceReport, Engine, EngineError, LossSum, Options, Params, Probe, Ready, Shape, Walk};
 use kernels::Cpu;
 use model::{AdapterSpec, Layout, ModelSpec};
 
@@ -56,7 +56,7 @@ impl<'a, D: Device> DeviceEngine<'a, D> {
 /// The weights of the model and of its adapter.
 fn all<'p>(base: Option<&'p Vec<f32>>, trained: &'p [f32]) -> Params<'p> {
     match base {
-        Some(base) => Params { base, adapter: trained },
+        Some(base) => Params { base: Base::Flat(base), adapter: trained },
         None => trained.into(),
     }
 }

@@ -348,7 +348,7 @@ fn gains_of_an_adapter_are_not_those_that_programs_hold() {
     let targets = AdapterTarget::parse_list("all").unwrap();
     let plan = AdapterSpec { rank: 2, alpha: 4.0, rank_stabilized: false, targets, norms: true, form: AdapterForm::Split };
     let layout = Layout::of_adapter(&spec, &plan);
-    let mut adapter = engine::init_adapter(&layout, (&Layout::of(&spec), &base), 3);
+    let mut adapter = engine::init_adapter(&layout, (&Layout::of(&spec), engine::Base::Flat(&base)), 3);
     for t in layout.tensors().iter().filter(|t| t.shape[0] == 1) {
         adapter[t.range.clone()].iter_mut().for_each(|gain| *gain *= 1.5);
     }

@@ -171,11 +171,10 @@ impl AdapterPlan {
         });
     }
 
-    /// Rows `rows` of the weight `of` of the model with the adapter `values` multiplied out: `W + s B A`, or the gain that is
-    /// trained instead of the model's.  `base` the whole weight, `out` its `rows`.
-    pub fn merge(&self, of: &TensorInfo, base: &[f32], values: &[f32], rows: Range<usize>, out: &mut [f32]) {
+    /// Multiplies the adapter `values` out into `out`, which holds rows `rows` of the weight `of` of the model: they become
+    /// `W + s B A`, or the gain that is trained instead of the model's.
+    pub fn merge(&self, of: &TensorInfo, values: &[f32], rows: Range<usize>, out: &mut [f32]) {
         let cols = of.shape[1];
-        out.copy_from_slice(&base[rows.start * cols..rows.end * cols]);
         if let Some(own) = self.layout.get(of.id) {
             out.copy_from_slice(&values[own.range.clone()][rows.start * cols..rows.end * cols]);
         }

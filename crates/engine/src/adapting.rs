@@ -1,17 +1,15 @@
 //! [`Adapting`]: losses and gradients of an adapter on a base that does not change.
 
-use std::sync::Arc;
-
 use kernels::Cpu;
 use model::{AdapterForm, AdapterSpec, Half, Layout, TensorId};
 
 use crate::blocks::{Blocks, OnCpu};
-use crate::{Batch, Engine, EngineError, LossSum, Objective, Params, Probe, Ready, Walk};
+use crate::{Base, BaseWeights, Batch, Engine, EngineError, LossSum, Objective, Params, Probe, Ready, Walk};
 
 /// A walk whose trained weights are those of an adapter.
 pub struct Adapting<'a, B> {
     walk: Walk<'a, B>,
-    base: Arc<Vec<f32>>,
+    base: BaseWeights,
     /// The base with the adapter multiplied out, in the merged form, and the adapter that it was done for.
     merged: Option<(Vec<f32>, Vec<f32>)>,
     /// The adapter at two points beside it, once they were asked for.
@@ -19,9 +17,11 @@ pub struct Adapting<'a, B> {
 }
 
 impl<'a, B: Blocks> Adapting<'a, B> {
-    /// The adapter `adapter` on `walk`, whose weights are `base`, in the order of its layout.
-    pub fn new(walk: Walk<'a, B>, base: Arc<Vec<f32>>, adapter: &AdapterSpec) -> Adapting<'a, B> {
-        let merged = (adapter.form == AdapterForm::Merged).then(|| (base.to_vec(), Vec::new()));
+    /// The adapter `adapter` on `walk`, whose weights are `base`, in the order of its layout. The merged form multiplies the
+    /// adapter out into a copy in f32.
+    pub fn new(walk: Walk<'a, B>, base: impl Into<BaseWeights>, adapter: &AdapterSpec) -> Adapting<'a, B> {
+        let base = base.into();
+        let merged = (adapter.form == AdapterForm::Merged).then(|| (vec![0.0; base.as_base().len()], Vec::new()));
         Adapting { walk: walk.adapted(adapter), base, merged, points: [Vec::new(), Vec::new()] }
     }
 }
@@ -34,12 +34,14 @@ impl Engine for Adapting<'_, OnCpu> {
     fn refresh(&mut self, params: &[f32]) -> Ready {
         if let (Some((merged, of)), Some(plan)) = (&mut self.merged, &self.walk.context().adapter) {
             // batch after batch of an evaluation comes with the same adapter
-            if of == params {
+            if !of.is_empty() && of == params {
                 return Ready::Now;
             }
             params.clone_into(of);
             for t in self.walk.layout().tensors() {
-                plan.merge(t, &self.base[t.range.clone()], params, 0..t.shape[0], &mut merged[t.range.clone()]);
+                let out = &mut merged[t.range.clone()];
+                self.base.rows(self.walk.context().cpu, t, 0..t.shape[0], out);
+                plan.merge(t, params, 0..t.shape[0], out);
             }
         }
         Ready::Now
@@ -47,7 +49,7 @@ impl Engine for Adapting<'_, OnCpu> {
 
     fn evaluate(&mut self, params: &[f32], batch: &Batch<'_>) -> Result<LossSum, EngineError> {
         self.refresh(params);
-        let base = self.merged.as_ref().map_or(&*self.base, |(merged, _)| merged);
+        let base = self.merged.as_ref().map_or_else(|| self.base.as_base(), |(merged, _)| Base::Flat(merged));
         self.walk.loss(Params { base, adapter: params }, batch)
     }
 
@@ -57,7 +59,7 @@ impl Engine for Adapting<'_, OnCpu> {
 
     fn score(&mut self, params: &[f32], batch: &Batch<'_>) -> Result<LossSum, EngineError> {
         self.refresh(params);
-        let base = self.merged.as_ref().map_or(&*self.base, |(merged, _)| merged);
+        let base = self.merged.as_ref().map_or_else(|| self.base.as_base(), |(merged, _)| Base::Flat(merged));
         self.walk.score(Params { base, adapter: params }, batch)
     }
 
@@ -73,7 +75,7 @@ impl Engine for Adapting<'_, OnCpu> {
         accumulate: bool,
         stop: &mut dyn FnMut() -> bool,
     ) -> Result<Option<LossSum>, EngineError> {
-        let base = self.merged.as_ref().map_or(&*self.base, |(merged, _)| merged);
+        let base = self.merged.as_ref().map_or_else(|| self.base.as_base(), |(merged, _)| Base::Flat(merged));
         self.walk.loss_and_grad_unless(Params { base, adapter: params }, batch, grad, accumulate, stop)
     }
 
@@ -103,7 +105,7 @@ impl Engine for Adapting<'_, OnCpu> {
 
 /// Weights of an adapter before the first step: `A` uniform in `±1/sqrt(in)`, `B` zero, gains those of the base. A function of
 /// the seed and the place in the array alone.
-pub fn init_adapter(layout: &Layout, base: (&Layout, &[f32]), seed: u64) -> Vec<f32> {
+pub fn init_adapter(layout: &Layout, base: (&Layout, Base<'_>), seed: u64) -> Vec<f32> {
     const PURPOSE: u64 = u64::from_be_bytes(*b"lora\0\0\0\0");
     let mut values = vec![0.0; layout.len()];
     let noise = kernels::noise::Philox::new(seed, PURPOSE);
@@ -115,7 +117,7 @@ pub fn init_adapter(layout: &Layout, base: (&Layout, &[f32]), seed: u64) -> Vec<
                 noise.fill_uniform(own, t.range.start as u64, -bound, bound);
             }
             TensorId::Adapter(..) => {}
-            id => own.copy_from_slice(&base.1[base.0.range(id)]),
+            id => own.copy_from_slice(base.1.vector(base.0.range(id))),
         }
     }
     values

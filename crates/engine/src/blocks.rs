@@ -234,16 +234,20 @@ impl Blocks for OnCpu {}
 /// Default body of [`Blocks::project`].
 pub fn project_on_cpu(at: &Context<'_>, params: Params<'_>, l: usize, which: Projection, x: &[f32], y: &mut [f32]) {
     let (out, inner) = which.shape(&at.spec);
-    let weights = MatRef::new(&params[which.range(&at.ranges.blocks[l])], out, inner);
-    at.cpu.gemm(y, out, MatRef::new(x, x.len() / inner, inner), weights.t(), false); // [n, in] x [in, out]
+    params.base.matrix(at.cpu, which.range(&at.ranges.blocks[l]), |w| {
+        let weights = MatRef::new(w, out, inner);
+        at.cpu.gemm(y, out, MatRef::new(x, x.len() / inner, inner), weights.t(), false); // [n, in] x [in, out]
+    });
     at.add_adapter(params, l, which, x, y);
 }
 
 /// Default body of [`Blocks::project_back`].
 pub fn project_back_on_cpu(at: &Context<'_>, params: Params<'_>, l: usize, which: Projection, dy: &[f32], dx: &mut [f32]) {
     let (out, inner) = which.shape(&at.spec);
-    let weights = MatRef::new(&params[which.range(&at.ranges.blocks[l])], out, inner);
-    at.cpu.gemm(dx, inner, MatRef::new(dy, dy.len() / out, out), weights, false); // [n, out] x [out, in]
+    params.base.matrix(at.cpu, which.range(&at.ranges.blocks[l]), |w| {
+        let weights = MatRef::new(w, out, inner);
+        at.cpu.gemm(dx, inner, MatRef::new(dy, dy.len() / out, out), weights, false); // [n, out] x [out, in]
+    });
     at.add_adapter_back(params, l, which, dy, dx);
 }
 
@@ -260,7 +264,7 @@ pub fn attention_on_cpu<B: Blocks + ?Sized>(
     rmsnorm(cpu, io.norm, io.r, io.x, at.gain(params, NormAt::Attention(l)), spec.norm_eps);
     blocks.project(at, params, l, Projection::Qkv, io.norm, io.qkv);
     if !w.qkv_bias.is_empty() {
-        add_bias(cpu, io.qkv, &params[w.qkv_bias.clone()], spec.qkv_dim());
+        add_bias(cpu, io.qkv, params.base.vector(w.qkv_bias.clone()), spec.qkv_dim());
     }
     if spec.qk_norm {
         norm_heads(at, params, l, io.qkv, io.raw_qk, io.r_heads);
@@ -271,7 +275,7 @@ pub fn attention_on_cpu<B: Blocks + ?Sized>(
     attention(cpu, &attention_of(spec, batch, l), io.mixed, io.lse, io.qkv);
     blocks.project(at, params, l, Projection::O, io.mixed, io.out);
     if !w.o_bias.is_empty() {
-        add_bias(cpu, io.out, &params[w.o_bias.clone()], spec.dim);
+        add_bias(cpu, io.out, params.base.vector(w.o_bias.clone()), spec.dim);
     }
 }
 
@@ -330,8 +334,10 @@ pub fn norm_back_on_cpu(at: &Context<'_>, params: Params<'_>, which: NormAt, io:
 /// Default body of [`Blocks::classify`].
 pub fn classify_on_cpu(at: &Context<'_>, params: Params<'_>, x: &[f32], logits: &mut [f32]) {
     let (d, v) = (at.spec.dim, at.spec.vocab);
-    let weights = MatRef::new(&params[at.ranges.classifier.clone()], v, d);
-    at.cpu.gemm(logits, v, MatRef::new(x, x.len() / d, d), weights.t(), false); // [m, d] x [d, v]
+    params.base.pieces(at.cpu, at.ranges.classifier.clone(), d, |rows, w| {
+        let weights = MatRef::new(w, rows.len(), d);
+        at.cpu.gemm(&mut logits[rows.start..], v, MatRef::new(x, x.len() / d, d), weights.t(), false); // [m, d] x [d, v]
+    });
 }
 
 /// Default body of [`Blocks::cross_entropy`].

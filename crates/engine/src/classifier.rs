@@ -42,7 +42,6 @@ impl Buffers {
     ) -> LossSum {
         let (cpu, n, d, v) = (at.cpu, batch.len(), at.spec.dim, at.spec.vocab);
         let s = &mut self.scratch;
-        let weights = MatRef::new(&params[at.ranges.classifier.clone()], v, d);
         for first in (0..n).step_by(at.sizes.chunk) {
             let end = n.min(first + at.sizes.chunk);
             let (m, logits) = (end - first, &mut s.logits[..(end - first) * v]);
@@ -53,7 +52,11 @@ impl Buffers {
                 let dweights = &mut to.grad[at.ranges.classifier.clone()];
                 cpu.gemm(dweights, d, dlogits.t(), x, to.accumulate || first > 0); // [v, m] x [m, d]
             }
-            cpu.gemm(&mut s.branch[first * d..end * d], d, dlogits, weights, false); // [m, v] x [v, d]
+            let dnorm = &mut s.branch[first * d..end * d];
+            params.base.pieces(cpu, at.ranges.classifier.clone(), d, |rows, w| {
+                let dlogits = MatRef::strided(&logits[rows.start..], m, rows.len(), v);
+                cpu.gemm(dnorm, d, dlogits, MatRef::new(w, rows.len(), d), rows.start > 0); // [m, v] x [v, d]
+            });
         }
         s.dx[..n * d].fill(0.0);
         let accumulate = to.accumulate;

@@ -1,7 +1,7 @@
 //! The forward walk: embedding, blocks, final norm.
 //! Legend: n tokens, d dim, q and kv widths of query and key heads, ff hidden.
 
-use kernels::embedding::{add_to, embed};
+use kernels::embedding::add_to;
 use kernels::rmsnorm::add_rmsnorm;
 
 use crate::Batch;
@@ -21,7 +21,7 @@ impl Buffers {
         stop: &mut dyn FnMut() -> bool,
     ) -> bool {
         let (n, d) = (batch.len(), at.spec.dim);
-        embed(at.cpu, &mut self.residual[0][..n * d], &params[at.ranges.embed.clone()], batch.inputs, d);
+        params.base.gather(at.cpu, &mut self.residual[0][..n * d], at.ranges.embed.clone(), batch.inputs, d);
         for l in 0..at.spec.layers {
             if stop() {
                 return false;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use engine::{Adapting, Batch, CpuEngine, Engine, Options, Params, Ready, Shape};
+use engine::{Adapting, Base, Batch, CpuEngine, Engine, Options, Params, Ready, Shape};
 use kernels::Cpu;
 use model::{AdapterForm, AdapterSpec, AdapterTarget, Family, Half, Layout, ModelSpec, Part, Rope, RopeScaling, TensorId};
 
@@ -109,7 +109,7 @@ fn beside_the_weights_or_merged_into_them_is_the_same_loss_and_gradient() {
         let expected = dense.loss_and_grad(&whole, &batch, &mut dw, false).unwrap();
         let options = Options { gradient: true, recompute };
         let mut split = CpuEngine::new(&cpu, &case.spec, SHAPE, options).adapted(&case.plan);
-        let params = Params { base: &case.base, adapter: &case.adapter };
+        let params = Params { base: Base::Flat(&case.base), adapter: &case.adapter };
         let mut grad = vec![f32::NAN; case.adapter.len()];
         let found = split.loss_and_grad(params, &batch, &mut grad, false).unwrap();
         assert!((found.mean() - expected.mean()).abs() < 1e-5, "{} {}", found.mean(), expected.mean());
@@ -171,9 +171,9 @@ fn a_new_adapter_changes_nothing() {
     let (spec, plan) = (spec(), adapter(&AdapterTarget::ALL, true));
     let (layout, own) = (Layout::of(&spec), Layout::of_adapter(&spec, &plan));
     let base = values(layout.len(), 0.2, 1);
-    let new = engine::init_adapter(&own, (&layout, &base), 5);
+    let new = engine::init_adapter(&own, (&layout, Base::Flat(&base)), 5);
     assert_eq!(merged(&spec, &plan, &base, &new), base);
-    assert_ne!(new, engine::init_adapter(&own, (&layout, &base), 6));
+    assert_ne!(new, engine::init_adapter(&own, (&layout, Base::Flat(&base)), 6));
     let a = own.get(TensorId::Adapter(1, Part::Down, Half::A)).unwrap();
     let bound = 1.0 / 40f32.sqrt();
     assert!(new[a.range.clone()].iter().all(|v| v.abs() <= bound) && new[a.range.clone()].iter().any(|v| v.abs() > bound / 2.0));

@@ -1,12 +1,16 @@
-//! Decoding over weights as they are stored: the logits of the same numbers in f32, token by token and in one piece.
+//! Weights as they are stored: the logits of the same numbers in f32, token by token and in one piece, and adapters on them.
 #![allow(clippy::unwrap_used)]
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
-use engine::{CpuEngine, DecodeWeights, Decoder, EngineError, Options, Shape, init};
+use engine::{
+    Adapting, Base, BaseWeights, Batch, CpuEngine, DecodeWeights, Decoder, Engine, EngineError, Frozen, Options, Shape, init,
+    init_adapter,
+};
 use kernels::Cpu;
 use kernels::stored::{Elements, Matrix, Numbers};
-use model::{Family, Layout, ModelSpec, Role, Rope, SlidingWindow};
+use model::{AdapterForm, AdapterSpec, AdapterTarget, Family, Layout, ModelSpec, Part, Role, Rope, SlidingWindow, TensorId};
 
 fn spec() -> ModelSpec {
     ModelSpec {
@@ -125,4 +129,42 @@ fn a_weight_of_another_length_is_refused() {
     assert!(short.is_err());
     let vector = DecodeWeights::read::<EngineError>(&spec, |t| Ok(Numbers::F16(Cow::Owned(vec![0; 2 * t.range.len()]))));
     assert!(vector.is_err(), "vectors are f32");
+}
+
+/// A frozen base is decoded where it is used: losses and gradients of an adapter on it are those on the same numbers in f32.
+#[test]
+fn an_adapter_on_a_base_as_it_is_stored_learns_what_it_learns_on_f32() {
+    let (cpu, spec, layout) = (Cpu::new(2), spec(), Layout::of(&spec()));
+    let targets = AdapterTarget::parse_list("all").unwrap();
+    let plan = AdapterSpec { rank: 4, alpha: 8.0, rank_stabilized: false, targets, norms: true, form: AdapterForm::Split };
+    let own = Layout::of_adapter(&spec, &plan);
+    let ids: Vec<u32> = (0..61).map(|i| i * 37 % 203).collect();
+    let batch = Batch { rows: 2, seq: 30, inputs: &ids[..60], targets: &ids[1..], starts: None };
+    for kind in [Kind::F32, Kind::F16, Kind::Bf16, Kind::Q8_0] {
+        let (_, params) = weights(kind, &cpu);
+        let frozen = Frozen::read::<EngineError>(&layout, |t| {
+            let vector = matches!(t.role, Role::Norm | Role::Bias);
+            Ok(stored(if vector { Kind::F32 } else { kind }, &params[t.range.clone()]))
+        });
+        let stored = BaseWeights::Stored(Arc::new(frozen.unwrap()));
+        let mut adapter = init_adapter(&own, (&layout, stored.as_base()), 3);
+        assert_eq!(adapter, init_adapter(&own, (&layout, Base::Flat(&params)), 3));
+        adapter.iter_mut().enumerate().for_each(|(i, a)| *a += (i % 13) as f32 / 130.0 - 0.05);
+        for recompute in [false, true] {
+            let found = [stored.clone(), Arc::new(params.clone()).into()].map(|base: BaseWeights| {
+                let options = Options { gradient: true, recompute };
+                let walk = CpuEngine::new(&cpu, &spec, Shape { rows: 2, seq: 30 }, options);
+                let (mut engine, mut grad) = (Adapting::new(walk, base, &plan), vec![0.0; own.len()]);
+                let loss = engine.loss_and_grad_unless(&adapter, &batch, &mut grad, false, &mut || false).unwrap().unwrap();
+                (loss.mean(), grad)
+            });
+            let [(loss, grad), (expected, truth)] = found;
+            assert!((loss - expected).abs() < 1e-5, "{kind:?}: {loss} {expected}");
+            assert!(relative(&grad, &truth) < 1e-4, "{kind:?}: {}", relative(&grad, &truth));
+        }
+        let t = layout.get(TensorId::Layer(1, Part::K)).unwrap();
+        let mut rows = vec![0.0; 3 * t.shape[1]];
+        stored.rows(&cpu, t, 2..5, &mut rows);
+        assert_eq!(rows, params[t.range.start + 2 * t.shape[1]..t.range.start + 5 * t.shape[1]]);
+    }
 }

@@ -153,6 +153,16 @@ impl<'a> Weight<'a> {
         Matrix::new(elements, rows, cols).is_some().then_some(weight)
     }
 
+    /// The elements, borrowed.
+    pub fn numbers(&self) -> Numbers<'_> {
+        match &self.numbers {
+            Numbers::F32(floats) => Numbers::F32(Cow::Borrowed(floats)),
+            Numbers::F16(bytes) => Numbers::F16(Cow::Borrowed(bytes)),
+            Numbers::Bf16(bytes) => Numbers::Bf16(Cow::Borrowed(bytes)),
+            Numbers::Q8_0(bytes) => Numbers::Q8_0(Cow::Borrowed(bytes)),
+        }
+    }
+
     /// The matrix.
     pub fn matrix(&self) -> Matrix<'_> {
         let elements = match &self.numbers {
