@@ -6,8 +6,10 @@ mod chat;
 pub mod examples;
 mod mil;
 mod numbers;
+mod power;
 mod settings;
 mod verbs;
+mod verify;
 
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 
@@ -15,8 +17,10 @@ pub use assumed::AssumedArgs;
 pub use bench::{BenchArgs, Estimators};
 pub use chat::ChatArgs;
 pub use mil::{MilCheckArgs, MilPrintArgs, MilRunArgs, MilVerb, NumericsArg, PipelineArgs};
+pub use power::PowerArgs;
 pub use settings::TrainArgs;
 pub use verbs::*;
+pub use verify::VerifyArgs;
 
 /// Version with the commit that it was built from.
 pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("AUTOANE_BUILD_COMMIT"), ")");
@@ -94,6 +98,12 @@ pub enum Verb {
     /// This machine, and what will be used of it and why
     #[command(after_help = examples::DOCTOR)]
     Doctor(DoctorArgs),
+    /// Power and energy of a command, beyond what the machine takes at rest
+    #[command(after_help = examples::POWER)]
+    Power(PowerArgs),
+    /// What this program claims, checked on this machine
+    #[command(after_help = examples::VERIFY)]
+    Verify(VerifyArgs),
     /// Completions for a shell
     #[command(after_help = examples::COMPLETIONS)]
     Completions(CompletionsArgs),

@@ -12,4 +12,6 @@ pub mod inspect;
 pub mod logits;
 pub mod mil;
 pub mod models;
+pub mod power;
 pub mod train;
+pub mod verify;

@@ -62,6 +62,8 @@ fn run(cli: Cli, out: Out) -> anyhow::Result<u8> {
         Verb::Mil(verb) => cmd::mil::run(&verb, out)?,
         Verb::Bench(args) => cmd::bench::run(&args, out)?,
         Verb::Doctor(args) => cmd::doctor::run(&args, out)?,
+        Verb::Power(args) => return cmd::power::run(&args, out),
+        Verb::Verify(args) => cmd::verify::run(&args, out)?,
         Verb::Completions(args) => cmd::completions::run(&args, out)?,
     }
     Ok(0)

@@ -31,7 +31,13 @@ fn run(dir: &Path, words: &[&str]) {
         command.env_remove(name);
     }
     let cache = dir.join("cache");
-    let output = command.args(words).current_dir(dir).env("AUTOANE_CACHE", cache).output().unwrap();
+    // a command may name the program again
+    let own = Path::new(env!("CARGO_BIN_EXE_autoane")).parent().unwrap();
+    let path = format!("{}:{}", own.display(), std::env::var("PATH").unwrap_or_default());
+    let output = command.args(words).current_dir(dir).env("AUTOANE_CACHE", cache).env("PATH", path).output().unwrap();
+    if words[0] == "power" && output.status.code() == Some(69) {
+        return println!("SKIPPED {words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
     assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 

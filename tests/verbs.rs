@@ -294,3 +294,37 @@ fn bench_measures_a_step_and_its_kernels() {
     fails(&["bench", "auto"], dir.path(), 2, &["preset"]);
     fails(&["bench", "storys-36m"], dir.path(), 2, &["did you mean `stories-36m`?"]);
 }
+
+#[test]
+fn what_is_claimed_is_checked_and_what_is_broken_found_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let said = json(&["verify"], dir.path());
+    assert_eq!(said["failed"], 0, "{said}");
+    assert!(said["passed"].as_u64().unwrap() >= 25, "{said}");
+    for claim in said["claims"].as_array().unwrap() {
+        assert!(claim["outcome"] != "skipped" || claim["id"] == "neural/hardware", "{claim}");
+        assert!(claim["detail"].as_str().is_some_and(|d| !d.is_empty()), "{claim}");
+    }
+    let mut broken = std::process::Command::new(env!("CARGO_BIN_EXE_autoane"));
+    let output = broken.args(["verify", "gradients", "--tamper", "norm-backward"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.code() == Some(1) && said.contains("FAILED") && said.contains("gradients/pytorch"), "{said}");
+    fails(&["verify", "gradient-descent"], dir.path(), 2, &["--list"]);
+    assert!(json(&["verify", "formats", "--list"], dir.path())["claims"].as_array().unwrap().len() == 2);
+}
+
+#[test]
+fn power_says_what_a_command_takes_or_which_meter_is_missing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_autoane"));
+    command.args(["power", "--idle", "200ms", "--interval", "50ms", "--json", "--", "true"]).current_dir(dir.path());
+    let output = command.output().unwrap();
+    if output.status.code() == Some(69) {
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains("RAPL") && said.contains("powermetrics"), "{said}");
+    } else {
+        let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(said["parts"][0]["joules"].as_f64().is_some() && said["exit_code"] == 0, "{said}");
+    }
+    fails(&["power"], dir.path(), 2, &["COMMAND"]);
+}

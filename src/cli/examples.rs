@@ -111,3 +111,14 @@ pub const COMPLETIONS: &str = "Examples:
   autoane completions bash > ~/.local/share/bash-completion/completions/autoane
   autoane completions zsh > ~/.zfunc/_autoane
   autoane completions fish > ~/.config/fish/completions/autoane.fish";
+
+pub const VERIFY: &str = "Examples:
+  autoane verify                       # everything; a claim that does not hold ends it with 1
+  autoane verify gradients formats     # these parts
+  autoane verify --list";
+
+pub const POWER: &str = "Examples:
+  autoane power -- autoane train --steps 100
+  autoane power --idle 30s --per 51200 --json -- autoane train --tokens 51200
+
+Where the machine shows no meter, it ends with 69 and says which were looked for and how to enable them.";

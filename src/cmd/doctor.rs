@@ -5,7 +5,7 @@ mod neural;
 use std::time::Duration;
 
 use kernels::{Isa, ceilings};
-use serde_json::{Value as Json, json};
+use serde_json::json;
 
 use crate::cli::{self, DoctorArgs};
 use crate::out::{self, Out};
@@ -21,6 +21,7 @@ pub fn run(args: &DoctorArgs, out: Out) -> anyhow::Result<()> {
     drop(progress);
     let neural = neural::look(args.probe, found.threads, out)?;
     let isa = cpu.isa();
+    let power = meter::power::open(MEASURE).map(|m| format!("{}: {}", m.name(), m.parts().join(", ")));
     let why = if args.machine.isa == "auto" { "the fastest that this machine has" } else { "asked for" };
     let [one, five, fifteen] = meter::load_average().unwrap_or_default();
     let (total, available) = (meter::total_memory(), meter::available_memory());
@@ -37,7 +38,7 @@ pub fn run(args: &DoctorArgs, out: Out) -> anyhow::Result<()> {
         ("heat", thermal.map_or_else(|| "no sensor can be read".to_owned(), heat)),
         ("multiply-adds", format!("{:.0} GFLOP/s measured", found.fma_gflops)),
         ("memory bandwidth", format!("{:.1} GB/s read, {:.1} GB/s triad, measured", found.read_gbps, found.triad_gbps)),
-        ("power meter", "none in this version".to_owned()),
+        ("power meter", power.clone().unwrap_or_else(|why| why.join("; "))),
     ];
     for (name, value) in text.iter().chain(&neural.lines()) {
         out.line(format!("{name:<18}{value}"))?;
@@ -64,7 +65,7 @@ pub fn run(args: &DoctorArgs, out: Out) -> anyhow::Result<()> {
         "thermal": thermal.map(|t| json!({ "celsius": t.celsius, "level": t.level })),
         "ceilings": { "fma_gflops": found.fma_gflops, "read_gbps": found.read_gbps, "triad_gbps": found.triad_gbps },
         "ane": neural.json(),
-        "power_meter": Json::Null,
+        "power_meter": power.as_ref().ok(), "no_power_meter": power.as_ref().err(),
     }))
 }
 

@@ -10,6 +10,7 @@ mod linux;
 mod macos;
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
 mod other;
+pub mod power;
 
 #[cfg(target_os = "linux")]
 use linux as system;

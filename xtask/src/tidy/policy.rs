@@ -13,6 +13,7 @@ pub const LAYERS: &[(&str, &[&str])] = &[
     ("ane", &["model", "kernels", "engine", "mil"]),
     ("ane-macos", &["ane", "mil"]),
     ("capi", &["ane", "ane-macos", "mil"]),
+    ("verify", &["model", "kernels", "engine", "data", "formats", "train", "mil", "ane", "ane-macos"]),
     ("xtask", &[]),
     // a workspace of its own, which runs every reader
     ("autoane-fuzz", &["model", "formats", "data", "train", "mil"]),
