@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use file::RESOLVED_FILE;
-pub use layers::{Given, Origin, trained_with};
+pub use layers::{Given, Origin, trained_with, zeroth};
 pub use model::{ModelChoice, free_run_folder, nearest};
 pub use resolve::{Resolved, Sources};
 pub use settings::{SETTINGS, Setting, setting};
@@ -97,10 +97,12 @@ pub struct TrainConfig {
     pub zo_sparsity: f64,
     /// Weight of a step in HiZOO's mean of the Hessian.
     pub zo_hessian: f64,
-    /// Rank of LOZO's directions.
+    /// Rank of the directions of LOZO, P-GAP, AGZO and ZO-Muon.
     pub zo_rank: usize,
-    /// Steps that one factor of them stays for.
+    /// Steps that a factor of them stays for, or a basis.
     pub zo_interval: u64,
+    /// Share of the gradient in its space that P-GAP's directions keep along it.
+    pub zo_delta: f64,
     /// Half the opening of ConMeZO's cone, in radians.
     pub zo_angle: f64,
     /// Decay of the mean that it lies around.
@@ -209,6 +211,7 @@ impl Default for TrainConfig {
             zo_hessian: 1e-6,
             zo_rank: 2,
             zo_interval: 50,
+            zo_delta: 2.0,
             zo_angle: 1.35,
             zo_momentum: 0.99,
             lora: false,

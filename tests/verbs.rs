@@ -281,12 +281,14 @@ fn bench_measures_a_step_and_its_kernels() {
     let flags = ["--estimator", "all", "--samples", "40", "--seq-len", "8", "--batch-size", "1", "--mezo-eps", "1e-2"];
     let said = json(&[&["bench", text(&model)], &flags[..]].concat(), dir.path());
     let methods = said["methods"].as_array().unwrap();
-    assert_eq!(methods.len(), 6, "{said}");
+    assert_eq!(methods.len(), 9, "{said}");
     let n = said["weights"].as_f64().unwrap();
     for m in methods {
         // forty directions of n: the mean leans towards the gradient, and its spread is what theory says
         assert_eq!(m["estimates"], 40, "{m}");
-        assert!(m["cosine"].as_f64().unwrap().abs() < 10.0 / n.sqrt() && m["layer_cosines"].is_object(), "{m}");
+        // that of some is larger by design, once they have learnt from a step
+        let learns = matches!(m["method"].as_str(), Some("p-gap" | "agzo" | "zo-muon"));
+        assert!((learns || m["cosine"].as_f64().unwrap().abs() < 10.0 / n.sqrt()) && m["layer_cosines"].is_object(), "{m}");
     }
     let of_mezo = methods[0]["variance"].as_f64().unwrap() / n;
     assert!((0.3..3.0).contains(&of_mezo), "{said}");

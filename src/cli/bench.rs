@@ -30,7 +30,7 @@ pub struct BenchArgs {
     /// Recompute activations in the backward pass
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", hide_default_value = true, hide_possible_values = true)]
     pub recompute: bool,
-    /// Hold gradients that are estimated from losses against the true one: mezo, fzoo, sparse-mezo, hizoo, lozo, conmezo, or all
+    /// Hold gradients that are estimated from losses against the true one: mezo, fzoo, sparse-mezo, hizoo, lozo, conmezo, p-gap, agzo, zo-muon, or all
     #[arg(long, value_name = "METHOD", value_parser = estimators, conflicts_with_all = ["decode", "pipeline"])]
     pub estimator: Option<Estimators>,
     /// Estimates of each method, with --estimator [default: as many as --max-time has room for]

@@ -131,24 +131,49 @@ pub fn from_method(config: &TrainConfig) -> Vec<Given> {
     if config.method == Method::Backprop {
         return Vec::new();
     }
-    let zeroth = TrainConfig {
+    let keys = [
+        "optimizer",
+        "learning-rate",
+        "schedule",
+        "warmup",
+        "weight-decay",
+        "clip-norm",
+        "zo-directions",
+        "zo-rank",
+        "zo-interval",
+    ];
+    from_config(&zeroth(config.method, config.lora), &keys, Origin::Default(config.method.name().to_owned()))
+}
+
+/// The defaults of a method that needs losses alone.
+pub fn zeroth(method: Method, lora: bool) -> TrainConfig {
+    TrainConfig {
+        method,
         optimizer: OptimizerKind::Sgd,
         // what FZOO divides by makes its steps as long as the rate says, over eps
-        learning_rate: match (config.method, config.lora) {
+        learning_rate: match (method, lora) {
             (Method::Fzoo, true) => 1e-6,
             (Method::Fzoo, false) => 1e-8,
+            // a step has singular values of 1
+            (Method::ZoMuon, _) => 1e-3,
             (_, true) => 1e-4,
             (_, false) => 1e-6,
         },
-        zo_directions: if config.method == Method::Fzoo { 8 } else { 1 },
+        zo_directions: match method {
+            Method::Fzoo => 8,
+            Method::Pgap => 10,
+            Method::ZoMuon => 4,
+            Method::Agzo => 2,
+            _ => 1,
+        },
+        zo_rank: if method == Method::Pgap { 8 } else { 2 },
+        zo_interval: if matches!(method, Method::Pgap | Method::ZoMuon) { 100 } else { 50 },
         schedule: Schedule::Constant,
         warmup: Warmup::Steps(0),
         weight_decay: 0.0,
         clip_norm: 0.0,
         ..TrainConfig::default()
-    };
-    let keys = ["optimizer", "learning-rate", "schedule", "warmup", "weight-decay", "clip-norm", "zo-directions"];
-    from_config(&zeroth, &keys, Origin::Default(config.method.name().to_owned()))
+    }
 }
 
 /// Built-in defaults for a model that already knows something.

@@ -77,8 +77,24 @@ const RULES: &[Rule] = &[
         message: "--zo-hessian is of --method hizoo: leave it out, or take that method",
     },
     Rule {
-        broken: |r| of_another(r, Method::Lozo, &["zo-rank", "zo-interval"]),
-        message: "--zo-rank and --zo-interval are of --method lozo: leave them out, or take that method",
+        broken: |r| of_others(r, &[Method::Lozo, Method::Pgap, Method::Agzo, Method::ZoMuon], &["zo-rank"]),
+        message: "--zo-rank is of --method lozo, p-gap, agzo and zo-muon: leave it out, or take one of them",
+    },
+    Rule {
+        broken: |r| of_others(r, &[Method::Lozo, Method::Pgap, Method::ZoMuon], &["zo-interval"]),
+        message: "--zo-interval is of --method lozo, p-gap and zo-muon: leave it out, or take one of them",
+    },
+    Rule {
+        broken: |r| of_another(r, Method::Pgap, &["zo-delta"]),
+        message: "--zo-delta is of --method p-gap: leave it out, or take that method",
+    },
+    Rule {
+        broken: |r| r.config.method == Method::Agzo && r.config.device != Device::Cpu,
+        message: "--method agzo looks at what matrices multiply, which a Neural Engine does not show: use --device cpu",
+    },
+    Rule {
+        broken: |r| r.config.method == Method::ZoMuon && r.config.optimizer != OptimizerKind::Sgd,
+        message: "--method zo-muon orthogonalises its estimate itself: use --optimizer sgd, or --method mezo with --optimizer muon",
     },
     Rule {
         broken: |r| of_another(r, Method::Conmezo, &["zo-angle", "zo-momentum"]),
@@ -94,10 +110,11 @@ const RULES: &[Rule] = &[
     },
     Rule {
         broken: |r| {
-            let normal = matches!(r.config.method, Method::Hizoo | Method::Lozo);
-            normal && r.is_typed("zo-distribution") && r.config.zo_distribution != ZoDistribution::Gaussian
+            NORMAL.contains(&r.config.method)
+                && r.is_typed("zo-distribution")
+                && r.config.zo_distribution != ZoDistribution::Gaussian
         },
-        message: "--method hizoo and lozo are made of normals: --zo-distribution gaussian",
+        message: "--method hizoo, lozo, p-gap, agzo and zo-muon are made of normals: --zo-distribution gaussian",
     },
     Rule {
         broken: |r| r.config.method != Method::Backprop && r.config.device != Device::Cpu && !r.config.lora,
@@ -162,7 +179,7 @@ const RULES: &[Rule] = &[
 ];
 
 /// Settings of zeroth-order methods.
-const ZEROTH_ORDER: [&str; 9] = [
+const ZEROTH_ORDER: [&str; 10] = [
     "mezo-eps",
     "zo-directions",
     "zo-distribution",
@@ -170,13 +187,21 @@ const ZEROTH_ORDER: [&str; 9] = [
     "zo-hessian",
     "zo-rank",
     "zo-interval",
+    "zo-delta",
     "zo-angle",
     "zo-momentum",
 ];
 
-/// Whether a setting of one method was typed beside another.
+/// Methods whose directions are made of normals.
+const NORMAL: [Method; 5] = [Method::Hizoo, Method::Lozo, Method::Pgap, Method::Agzo, Method::ZoMuon];
+
+/// Whether a setting of some methods was typed beside another.
+fn of_others(r: &Resolved, methods: &[Method], keys: &[&str]) -> bool {
+    r.config.method != Method::Backprop && !methods.contains(&r.config.method) && keys.iter().any(|key| r.is_typed(key))
+}
+
 fn of_another(r: &Resolved, method: Method, keys: &[&str]) -> bool {
-    r.config.method != Method::Backprop && r.config.method != method && keys.iter().any(|key| r.is_typed(key))
+    of_others(r, &[method], keys)
 }
 
 /// Settings of adapters.
@@ -212,6 +237,7 @@ const FIXED: &[&str] = &[
     "zo-sparsity",
     "zo-rank",
     "zo-interval",
+    "zo-delta",
     "lora",
     "lora-rank",
     "lora-alpha",

@@ -86,6 +86,12 @@ choice! {
         Lozo = "lozo",
         /// Central difference in a cone around the mean of estimates.
         Conmezo = "conmezo",
+        /// Central difference along directions aligned with the gradient in a space of its own.
+        Pgap = "p-gap",
+        /// One-sided differences along directions in the space of what matrices multiply.
+        Agzo = "agzo",
+        /// One-sided differences in a random subspace, orthogonalised there.
+        ZoMuon = "zo-muon",
     }
 }
 choice! {

@@ -142,7 +142,10 @@ fn flops_of(spec: &ModelSpec, config: &TrainConfig) -> f64 {
     match config.method {
         Method::Backprop => flops.train,
         // one pass more than there are directions, at the weights themselves
-        Method::Fzoo => flops.forward * (config.zo_directions + 1) as f64,
+        Method::Fzoo | Method::ZoMuon => flops.forward * (config.zo_directions + 1) as f64,
+        Method::Agzo => flops.forward * (1 + config.zo_directions.next_multiple_of(2)) as f64,
+        // many directions once in an interval, else one
+        Method::Pgap => flops.forward * (2.0 + 2.0 * (config.zo_directions - 1) as f64 / config.zo_interval as f64),
         Method::Hizoo => flops.forward * 3.0,
         _ => flops.forward * 2.0 * config.zo_directions as f64,
     }

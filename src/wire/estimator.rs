@@ -3,9 +3,9 @@
 use kernels::Cpu;
 use kernels::direction::Distribution;
 use model::Layout;
-use train::estimator::{ConMezo, Estimator, Fzoo, Hizoo, Line, Lozo, Mezo, SparseMezo};
+use train::estimator::{Agzo, ConMezo, Estimator, Fzoo, Hizoo, Line, Lozo, Mezo, Pgap, SparseMezo, ZoMuon};
 
-use crate::config::{Method, TrainConfig, ZoDistribution};
+use crate::config::{Device, LoraForm, Method, TrainConfig, ZoDistribution};
 
 /// The estimator of a run for weights of `layout`; none: a backward pass does.
 pub fn of(config: &TrainConfig, layout: &Layout, cpu: &Cpu) -> Option<Box<dyn Estimator>> {
@@ -24,10 +24,32 @@ pub fn of(config: &TrainConfig, layout: &Layout, cpu: &Cpu) -> Option<Box<dyn Es
         Method::Hizoo => Box::new(Hizoo::new(line, config.zo_hessian, n)),
         Method::Lozo => Box::new(Lozo::new(line, config.zo_rank, config.zo_interval, layout)),
         Method::Conmezo => Box::new(ConMezo::new(line, config.zo_angle, config.zo_momentum, n)),
+        Method::Pgap => Box::new(Pgap::new(line, config.zo_rank, config.zo_interval, config.zo_delta, layout)),
+        Method::Agzo => Box::new(Agzo::new(line, config.zo_rank, layout)),
+        Method::ZoMuon => Box::new(ZoMuon::new(line, config.zo_rank, config.zo_interval, layout)),
     })
 }
 
 /// Numbers that it keeps for each weight.
 pub fn arrays(config: &TrainConfig) -> usize {
-    usize::from(matches!(config.method, Method::Hizoo | Method::Conmezo))
+    match config.method {
+        Method::Hizoo | Method::Conmezo => 1,
+        // both factors of its bases, and those of the direction
+        Method::Pgap if config.lora => 4,
+        _ => 0,
+    }
+}
+
+/// Tokens of a pass beyond which more of them side by side make no token cheaper.
+const SIDE_BY_SIDE: usize = 1024;
+
+/// How often the rows of a batch stand in one pass: once for each point of as many probes as are measured together, where what
+/// is trained lies beside a base that stays.
+pub fn side_by_side(config: &TrainConfig) -> usize {
+    let beside = config.lora && config.lora_form == LoraForm::Split && !config.lora_norms && config.device == Device::Cpu;
+    if !beside || config.method == Method::Backprop {
+        return 1;
+    }
+    let probes = (SIDE_BY_SIDE / 2).checked_div(config.batch_size.saturating_mul(config.seq_len)).unwrap_or(1);
+    2 * probes.clamp(1, config.zo_directions.max(1))
 }

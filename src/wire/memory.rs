@@ -1,5 +1,6 @@
 //! How much memory a run will take, and what would take less.
 
+use engine::Shape;
 use kernels::Cpu;
 use model::{Layout, ModelSpec};
 
@@ -11,6 +12,7 @@ use crate::out::Out;
 /// Bytes that a run will hold at its peak beyond what the process holds now, the base of an adapter among it.
 pub fn planned_bytes(config: &TrainConfig, spec: &ModelSpec, cpu: &Cpu) -> u64 {
     let (shape, options) = engine_shape(config);
+    let shape = Shape { rows: shape.rows * estimator::side_by_side(config), ..shape };
     let layout = Layout::of(spec);
     let sizes = engine::Sizes::of(spec, shape, options, cpu.pool().threads());
     let zeroth = config.method != Method::Backprop;
@@ -18,8 +20,8 @@ pub fn planned_bytes(config: &TrainConfig, spec: &ModelSpec, cpu: &Cpu) -> u64 {
         // the base is held already; a copy where it is multiplied out; the adapter and its gradient
         let trained = Layout::of_adapter(spec, &adapter::adapter_spec(config));
         let copies = usize::from(config.lora_form == LoraForm::Merged);
-        // from losses: the adapter at two points instead of a gradient
-        let arrays = if zeroth { 3 + estimator::arrays(config) } else { 2 };
+        // from losses: the adapter at every point of a pass instead of a gradient
+        let arrays = if zeroth { 1 + estimator::side_by_side(config).max(2) + estimator::arrays(config) } else { 2 };
         copies * layout.len() + arrays * trained.len() + optimizer(config).bytes(&trained) / 4
     } else if zeroth {
         let beside = optimizer(config).bytes(&layout) + engine::probing_bytes(&layout, spec.dim, &sizes);

@@ -3,11 +3,11 @@
 use ane::probe::{Checks, KernelProbe};
 use ane::sim::{Arithmetic, Profile, Simulator, SizeRule};
 use ane::{Device, DeviceEngine, PipelineOptions};
-use engine::{Adapting, BaseWeights, CpuEngine, Engine};
+use engine::{Adapting, BaseWeights, CpuEngine, Engine, Shape};
 use kernels::Cpu;
 use model::ModelSpec;
 
-use super::{Wired, engine_shape};
+use super::{Wired, engine_shape, estimator};
 use crate::config::{self, AneNumerics, AneProbe, TrainConfig};
 use crate::corpus::cache_dir;
 use crate::exit::{self, Exit};
@@ -21,6 +21,7 @@ pub fn engine<'a>(config: &TrainConfig, wired: &Wired, cpu: &'a Cpu) -> anyhow::
     let (shape, options) = engine_shape(config);
     match config.device {
         config::Device::Cpu => {
+            let shape = Shape { rows: shape.rows * estimator::side_by_side(config), ..shape };
             let walk = CpuEngine::new(cpu, &wired.spec, shape, options);
             Ok(match &wired.adapter {
                 Some(adapter) => Box::new(Adapting::new(walk, adapter.base.clone(), &adapter.spec)),

@@ -47,6 +47,8 @@ fn the_trajectory_is_a_checkpoint_of_a_few_bytes_a_step() {
         ("hizoo", "1", 16),
         ("conmezo", "1", 12),
         ("fzoo", "3", 20),
+        ("p-gap", "3", 20),
+        ("zo-muon", "3", 20),
     ];
     for (method, directions, bytes) in methods {
         let line = ["--method", method, "--zo-directions", directions];
@@ -66,13 +68,56 @@ fn the_trajectory_is_a_checkpoint_of_a_few_bytes_a_step() {
 #[test]
 fn every_method_trains_and_resumes_bit_for_bit() {
     let bench = Bench::new();
-    for method in ["fzoo", "sparse-mezo", "hizoo", "lozo", "conmezo"] {
+    for method in ["fzoo", "sparse-mezo", "hizoo", "lozo", "conmezo", "p-gap", "agzo", "zo-muon"] {
         let with = |steps: &'static str| [&["--method", method], &MEZO[4..], &["--steps", steps]].concat();
         let report = bench.train(&format!("{method}-a"), &with("6"));
         assert_eq!(report["method"], method);
         bench.train(&format!("{method}-b"), &with("3"));
         assert!(bench.resume(&format!("{method}-b"), &["--steps", "6"]).status.success());
         assert!(bench.weights(&format!("{method}-a")) == bench.weights(&format!("{method}-b")), "{method}");
+    }
+}
+
+/// What it looks along is made from the batch.
+#[test]
+fn a_trajectory_that_does_not_say_its_directions_is_not_replayed() {
+    let bench = Bench::new();
+    bench.train("run", &[&["--method", "agzo"], &MEZO[4..], &["--steps", "2"]].concat());
+    let output = crate::common::program().args(["convert", "run", "again", "--replay"]).current_dir(bench.dir.path()).output();
+    crate::common::expect(&output.unwrap(), 2, &["agzo", "--replay"]);
+    assert!(!bench.path("again").exists());
+}
+
+/// Both signs and all directions go through the base in one pass, whatever that has room for.
+#[test]
+fn an_adapter_that_looks_along_many_directions_resumes_and_does_not_depend_on_threads() {
+    let bench = Bench::new();
+    bench.train("base", &["--steps", "2", "--no-compact-vocab"]);
+    for method in ["mezo", "fzoo", "p-gap", "agzo", "zo-muon"] {
+        let lora = |out: &str, steps: &str, threads: &str| {
+            let data = ["--data", "tokens.bin", "--seq-len", "16", "--batch-size", "2", "--threads", threads, "--json"];
+            let mut command = crate::common::program();
+            command.args([
+                "train",
+                "base",
+                "--lora",
+                "--lora-rank",
+                "2",
+                "--method",
+                method,
+                "--zo-directions",
+                "3",
+                "--out",
+                out,
+            ]);
+            let output = command.args(["--steps", steps]).args(&MEZO[4..]).args(data).current_dir(bench.dir.path()).output();
+            crate::common::expect(&output.unwrap(), 0, &[]);
+        };
+        let [whole, part] = ["whole", "part"].map(|name| format!("{method}-{name}"));
+        lora(&whole, "4", "1");
+        lora(&part, "2", "2");
+        assert!(bench.resume(&part, &["--steps", "4", "--threads", "2"]).status.success(), "{method}");
+        assert!(bench.weights(&whole) == bench.weights(&part), "{method}");
     }
 }
 
@@ -136,5 +181,8 @@ fn settings_of_another_method_are_refused() {
         &["--device cpu"],
     );
     bench.fails("run", &["--method", "mezzo"], 2, &["mezo"]);
+    bench.fails("run", &["--method", "agzo", "--lora", "--device", "ane-sim"], 2, &["--device cpu"]);
+    bench.fails("run", &["--method", "zo-muon", "--optimizer", "muon"], 2, &["--optimizer sgd", "--method mezo"]);
+    bench.fails("run", &["--method", "mezo", "--zo-rank", "3"], 2, &["lozo, p-gap, agzo and zo-muon"]);
     bench.fails("run", &["--method", "mezo", "--device", "ane-sim"], 2, &["--device cpu"]);
 }

@@ -85,19 +85,23 @@ impl AdapterPlan {
         self.layout.get(id).map(|t| t.range.clone())
     }
 
-    /// `y += s (x A^T) B^T` for every adapter of the projection.
+    /// `y += s (x A^T) B^T` for every adapter of the projection. Several adapters one after another in `values` have each its
+    /// own part of the rows.
     pub(crate) fn add(&self, cpu: &Cpu, values: &[f32], (l, which): (usize, Projection), x: &[f32], y: &mut [f32], width: usize) {
         if self.spec.form == AdapterForm::Merged {
             return;
         }
+        let parts = (values.len() / self.layout.len().max(1)).max(1);
         self.each(l, which, |pair, scratch| {
-            let (n, r) = (x.len() / pair.inner, self.spec.rank);
-            let t = &mut scratch[..n * r];
-            let a = MatRef::new(&values[pair.a.clone()], r, pair.inner);
-            cpu.gemm(t, r, MatRef::new(x, n, pair.inner), a.t(), false); // [n, in] x [in, r]
-            scale(t, self.spec.scale());
-            let b = MatRef::new(&values[pair.b.clone()], pair.out, r);
-            cpu.gemm(&mut y[pair.first..], width, MatRef::new(t, n, r), b.t(), true); // [n, r] x [r, out]
+            let (n, r) = (x.len() / pair.inner / parts, self.spec.rank);
+            for (i, values) in values.chunks_exact(values.len() / parts).enumerate() {
+                let (x, t) = (&x[i * n * pair.inner..(i + 1) * n * pair.inner], &mut scratch[..n * r]);
+                let a = MatRef::new(&values[pair.a.clone()], r, pair.inner);
+                cpu.gemm(t, r, MatRef::new(x, n, pair.inner), a.t(), false); // [n, in] x [in, r]
+                scale(t, self.spec.scale());
+                let b = MatRef::new(&values[pair.b.clone()], pair.out, r);
+                cpu.gemm(&mut y[i * n * width + pair.first..], width, MatRef::new(t, n, r), b.t(), true); // [n, r] x [r, out]
+            }
         });
     }
 

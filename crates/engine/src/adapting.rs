@@ -4,7 +4,8 @@ use kernels::Cpu;
 use model::{AdapterForm, AdapterSpec, Half, Layout, TensorId};
 
 use crate::blocks::{Blocks, OnCpu};
-use crate::{Base, BaseWeights, Batch, Engine, EngineError, LossSum, Objective, Params, Probe, Ready, Walk};
+use crate::side_by_side::SideBySide;
+use crate::{AdapterPlan, Base, BaseWeights, Batch, Engine, EngineError, LossSum, Objective, Params, Probe, Ready, See, Walk};
 
 /// A walk whose trained weights are those of an adapter.
 pub struct Adapting<'a, B> {
@@ -14,6 +15,7 @@ pub struct Adapting<'a, B> {
     merged: Option<(Vec<f32>, Vec<f32>)>,
     /// The adapter at two points beside it, once they were asked for.
     points: [Vec<f32>; 2],
+    side_by_side: SideBySide,
 }
 
 impl<'a, B: Blocks> Adapting<'a, B> {
@@ -22,7 +24,13 @@ impl<'a, B: Blocks> Adapting<'a, B> {
     pub fn new(walk: Walk<'a, B>, base: impl Into<BaseWeights>, adapter: &AdapterSpec) -> Adapting<'a, B> {
         let base = base.into();
         let merged = (adapter.form == AdapterForm::Merged).then(|| (vec![0.0; base.as_base().len()], Vec::new()));
-        Adapting { walk: walk.adapted(adapter), base, merged, points: [Vec::new(), Vec::new()] }
+        Adapting {
+            walk: walk.adapted(adapter),
+            base,
+            merged,
+            points: [Vec::new(), Vec::new()],
+            side_by_side: SideBySide::default(),
+        }
     }
 }
 
@@ -63,6 +71,12 @@ impl Engine for Adapting<'_, OnCpu> {
         self.walk.score(Params { base, adapter: params }, batch)
     }
 
+    fn score_seen(&mut self, params: &[f32], batch: &Batch<'_>, see: &mut See<'_>) -> Result<LossSum, EngineError> {
+        self.refresh(params);
+        let base = self.merged.as_ref().map_or_else(|| self.base.as_base(), |(merged, _)| Base::Flat(merged));
+        self.walk.score_seen(Params { base, adapter: params }, batch, see)
+    }
+
     fn token_hits(&self) -> &[bool] {
         self.walk.token_hits()
     }
@@ -98,8 +112,61 @@ impl Engine for Adapting<'_, OnCpu> {
         Ok(first.map(|first| [first, second]))
     }
 
+    fn losses_along_all(
+        &mut self,
+        cpu: &Cpu,
+        params: &[f32],
+        batch: &Batch<'_>,
+        probes: &[Probe<'_>],
+        losses: &mut [[LossSum; 2]],
+        stop: &mut dyn FnMut() -> bool,
+    ) -> Result<bool, EngineError> {
+        let at_once = self.at_once(batch);
+        // the first probe last: its token losses are those that stay
+        let chunks = losses.chunks_mut(at_once.max(1)).zip(probes.chunks(at_once.max(1))).rev();
+        for (losses, probes) in chunks {
+            if at_once > 0 {
+                if !self.in_one_pass(cpu, params, batch, probes, losses, stop)? {
+                    return Ok(false);
+                }
+                continue;
+            }
+            let Some(found) = self.losses_along(cpu, params, batch, &probes[0], stop)? else { return Ok(false) };
+            losses[0] = found;
+        }
+        Ok(true)
+    }
+
     fn token_losses(&self) -> &[f32] {
         self.walk.token_losses()
+    }
+}
+
+impl<B: Blocks> Adapting<'_, B> {
+    /// Probes whose points a pass over `batch` has room for; none where the adapter is not beside the weights alone.
+    fn at_once(&self, batch: &Batch<'_>) -> usize {
+        let beside = |plan: &AdapterPlan| plan.spec().form == AdapterForm::Split && !plan.spec().norms;
+        let rows = if self.walk.context().adapter.as_ref().is_some_and(beside) { self.walk.context().shape.rows } else { 0 };
+        rows / (2 * batch.rows).max(1)
+    }
+
+    /// Losses along `probes`, all points in one pass.
+    fn in_one_pass(
+        &mut self,
+        cpu: &Cpu,
+        params: &[f32],
+        batch: &Batch<'_>,
+        probes: &[Probe<'_>],
+        losses: &mut [[LossSum; 2]],
+        stop: &mut dyn FnMut() -> bool,
+    ) -> Result<bool, EngineError> {
+        let adapters = &mut self.side_by_side.adapters;
+        adapters.resize(2 * probes.len() * params.len(), 0.0);
+        for (probe, points) in probes.iter().zip(adapters.chunks_exact_mut(2 * params.len())) {
+            let (a, b) = points.split_at_mut(params.len());
+            probe.form_all(cpu, 0, params, [a, b]);
+        }
+        self.side_by_side.count(&mut self.walk, self.base.as_base(), batch, losses.as_flattened_mut(), stop)
     }
 }
 

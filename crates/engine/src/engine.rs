@@ -5,7 +5,7 @@ use model::Layout;
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::OnCpu;
-use crate::{Batch, EngineError, LossSum, Objective, Probe, Walk};
+use crate::{Batch, EngineError, LossSum, Objective, Probe, See, Walk};
 
 /// Whether steps can be made with new weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +95,14 @@ pub trait Engine {
         self.evaluate(params, batch)
     }
 
+    /// As [`Engine::score`], on the CPU, with the inputs of every projection shown to `see`; by default none is.
+    ///
+    /// # Errors
+    /// Those of [`Engine::evaluate`].
+    fn score_seen(&mut self, params: &[f32], batch: &Batch<'_>, _see: &mut See<'_>) -> Result<LossSum, EngineError> {
+        self.score(params, batch)
+    }
+
     /// As [`Walk::loss_and_grad_unless`].
     ///
     /// # Errors
@@ -129,6 +137,27 @@ pub trait Engine {
             return Ok(None);
         }
         Ok(Some([self.score(&a, batch)?, second]))
+    }
+
+    /// [`Engine::losses_along`] each of `probes`, into `losses`; false when `stop` said yes. Token losses are then those along
+    /// the first.
+    ///
+    /// # Errors
+    /// Those of [`Engine::losses_along`].
+    fn losses_along_all(
+        &mut self,
+        cpu: &Cpu,
+        params: &[f32],
+        batch: &Batch<'_>,
+        probes: &[Probe<'_>],
+        losses: &mut [[LossSum; 2]],
+        stop: &mut dyn FnMut() -> bool,
+    ) -> Result<bool, EngineError> {
+        for (losses, probe) in losses.iter_mut().zip(probes).rev() {
+            let Some(found) = self.losses_along(cpu, params, batch, probe, stop)? else { return Ok(false) };
+            *losses = found;
+        }
+        Ok(true)
     }
 
     /// Cross-entropy of each token of the last batch, 0 where there was no target.
@@ -192,6 +221,10 @@ impl Engine for Walk<'_, OnCpu> {
 
     fn token_hits(&self) -> &[bool] {
         Walk::token_hits(self)
+    }
+
+    fn score_seen(&mut self, params: &[f32], batch: &Batch<'_>, see: &mut See<'_>) -> Result<LossSum, EngineError> {
+        Walk::score_seen(self, params, batch, see)
     }
 
     fn loss_and_grad_unless(

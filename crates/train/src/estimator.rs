@@ -5,21 +5,29 @@
 //! coefficients of [`Estimator::terms`], a [`crate::Gradient`] like any other. Weights are not written to in between, so a
 //! step with coefficients of 0 leaves them as they are, bit for bit.
 
+mod agzo;
 mod conmezo;
 mod fzoo;
 mod hizoo;
+mod lowrank;
 mod lozo;
 mod mezo;
+mod onesided;
+mod pgap;
 mod sparse;
+mod zomuon;
 
+pub use agzo::Agzo;
 pub use conmezo::ConMezo;
 pub use fzoo::Fzoo;
 pub use hizoo::Hizoo;
 pub use lozo::Lozo;
 pub use mezo::{Central, Directions, Line, Mezo};
+pub use pgap::Pgap;
 pub use sparse::SparseMezo;
+pub use zomuon::ZoMuon;
 
-use engine::Probe;
+use engine::{Probe, Projection};
 use kernels::Cpu;
 use kernels::noise::Philox;
 
@@ -49,6 +57,15 @@ pub trait Estimator {
     fn wants_base(&self) -> bool {
         false
     }
+
+    /// Whether the pass at the weights, over the first batch of the step, is to show what its matrices multiply, before any
+    /// probe is made.
+    fn wants_inputs(&self) -> bool {
+        false
+    }
+
+    /// What a projection of block `l` multiplies in that pass: `[tokens, in]`.
+    fn see(&mut self, _cpu: &Cpu, _l: usize, _which: Projection, _inputs: &[f32]) {}
 
     /// Takes the losses of the step.
     fn conclude(&mut self, measured: &Measured<'_>, params: &[f32]);

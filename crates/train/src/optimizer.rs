@@ -16,6 +16,7 @@ use model::{Layout, Role, TensorInfo};
 use serde::{Deserialize, Serialize};
 
 use crate::Gradient;
+pub(crate) use muon::NEWTON_SCHULZ;
 use plan::Plan;
 
 /// Constants of AdamW.

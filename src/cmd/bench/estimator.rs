@@ -23,7 +23,7 @@ use train::estimator::{Estimator, Measured};
 
 use super::{Job, random_tokens};
 use crate::cli::{BenchArgs, Estimators};
-use crate::config::{Method, ModelChoice, TrainConfig, ZoDistribution};
+use crate::config::{self, Method, ModelChoice, TrainConfig};
 use crate::out::Out;
 use crate::{exit, model_file, wire};
 
@@ -123,12 +123,13 @@ impl<'a> Subject<'a> {
     }
 
     fn measure(&self, method: Method, args: &BenchArgs, time: Duration) -> anyhow::Result<Found> {
-        let normals = matches!(method, Method::Hizoo | Method::Lozo);
+        let zeroth = config::zeroth(method, false);
         let config = TrainConfig {
             method,
             mezo_eps: args.mezo_eps,
-            zo_directions: if method == Method::Fzoo { 4 } else { 1 },
-            zo_distribution: if normals { ZoDistribution::Gaussian } else { ZoDistribution::Rademacher },
+            zo_directions: zeroth.zo_directions,
+            zo_rank: zeroth.zo_rank,
+            zo_interval: zeroth.zo_interval,
             ..self.job.config.clone()
         };
         let mut estimator = wire::estimator(&config, &self.layout, self.cpu)
@@ -156,7 +157,14 @@ impl<'a> Subject<'a> {
     fn estimate(&self, engine: &mut CpuEngine<'_>, estimator: &mut dyn Estimator, step: u64) -> anyhow::Result<()> {
         estimator.begin(self.cpu, step, &self.params);
         let batch = self.batch();
-        let base = if estimator.wants_base() { engine.loss(&self.params, &batch)?.mean() } else { f64::NAN };
+        let base = if estimator.wants_inputs() {
+            let mut see = |l, which, inputs: &[f32]| estimator.see(self.cpu, l, which, inputs);
+            engine.score_seen(&self.params, &batch, &mut see)?.mean()
+        } else if estimator.wants_base() {
+            engine.loss(&self.params, &batch)?.mean()
+        } else {
+            f64::NAN
+        };
         let mut pairs = Vec::new();
         for i in 0..estimator.probes() {
             let found = engine.losses_along(&self.params, &batch, &estimator.probe(i), &mut || false)?;

@@ -35,7 +35,7 @@ pub fn run(args: &ConvertArgs, out: Out) -> anyhow::Result<()> {
     let mut trainer = Trainer::new(wire::parts(&resolved.config, &wired, &cpu, out)?);
     let probe = trainer.probe(PROBE);
     if !trainer.replay(&steps) {
-        let why = "keeps more than the trajectory says, or was run with other directions";
+        let why = "learns more than its trajectory says, or was run with other directions";
         return Err(exit::usage(format!("{} {why}; leave --replay out", resolved.config.method.name())));
     }
     let (layout, config) = (Layout::of(&wired.spec), resolved.to_toml());

@@ -95,6 +95,7 @@ const ZEROTH: &[(&str, &str, &str)] = &[
     ("hizoo", "zo-hessian", "0.5"),
     ("lozo", "zo-rank", "5"),
     ("lozo", "zo-interval", "7"),
+    ("p-gap", "zo-delta", "0.5"),
     ("conmezo", "zo-angle", "0.5"),
     ("conmezo", "zo-momentum", "0.5"),
 ];

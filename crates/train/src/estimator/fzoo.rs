@@ -13,7 +13,7 @@ use engine::Probe;
 use kernels::Cpu;
 use kernels::direction::Noise;
 
-use super::{Estimator, Line, Measured, direction_seed};
+use super::{Estimator, Line, Measured, direction_seed, onesided};
 use crate::gradient::Term;
 
 /// See the module.
@@ -30,11 +30,6 @@ impl Fzoo {
         let noise = Noise { seed: 0, distribution: line.distribution, isa: line.isa };
         Fzoo { line, directions: vec![noise; line.directions], coefficients: vec![0.0; line.directions], slope: 0.0 }
     }
-
-    /// An odd number of directions leaves the last pass beside the weights to the weights themselves.
-    fn is_even(&self) -> bool {
-        self.directions.len().is_multiple_of(2)
-    }
 }
 
 impl Estimator for Fzoo {
@@ -45,27 +40,20 @@ impl Estimator for Fzoo {
     }
 
     fn probes(&self) -> usize {
-        self.directions.len().div_ceil(2)
+        onesided::probes(self.directions.len())
     }
 
     fn probe(&self, i: usize) -> Probe<'_> {
-        let second = self.directions.get(2 * i + 1);
-        let far = if second.is_some() { self.line.eps } else { 0.0 };
-        Probe {
-            direction: &self.directions[2 * i],
-            second: second.map(|d| d as &dyn engine::Direction),
-            scales: [self.line.eps, far],
-        }
+        onesided::probe(&self.directions, i, self.line.eps)
     }
 
     fn wants_base(&self) -> bool {
-        self.is_even()
+        onesided::wants_base(self.directions.len())
     }
 
     fn conclude(&mut self, measured: &Measured<'_>, _params: &[f32]) {
         let n = self.directions.len();
-        let losses: Vec<f64> = measured.pairs.iter().flatten().copied().take(n).collect();
-        let base = if self.is_even() { measured.base } else { measured.pairs.last().map_or(f64::NAN, |p| p[1]) };
+        let (losses, base) = onesided::losses(measured, n);
         let mean = losses.iter().sum::<f64>() / n as f64;
         let sigma = (losses.iter().map(|l| (l - mean).powi(2)).sum::<f64>() / n as f64).sqrt();
         let each = f64::from(self.line.eps) * n as f64;

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! The mean of the estimate is the gradient over `H`. `H` begins at 1 and changes after the step, so that a direction is the
-//! same where losses were measured and where weights move. Normals only: the square of a sign tells nothing of its element.
-//! One number a weight is kept for `H`; three forward passes a direction.
+//! same where losses were measured and where weights move (the authors' program moves them by the new `H`). Normals only: the
+//! square of a sign tells nothing of its element. One number a weight is kept for `H`; three forward passes a direction.
 
 use engine::{DIRECTION_TILE, Direction, Probe};
 use kernels::Cpu;

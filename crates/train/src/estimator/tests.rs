@@ -1,13 +1,15 @@
 #![allow(clippy::unwrap_used)]
 
 use engine::{Batch, CpuEngine, Options, Shape};
-use kernels::direction::Distribution;
+use kernels::direction::{Distribution, Noise};
 use kernels::{Cpu, Isa};
 use model::{Layout, ModelSpec};
 
 use super::*;
 use crate::Gradient;
 use crate::optimizer::{Optimizer, OptimizerConfig};
+
+mod subspace;
 
 const INPUTS: [u32; 6] = [1, 4, 2, 7, 7, 3];
 const TARGETS: [u32; 6] = [4, 2, 7, 7, 3, 0];
@@ -48,7 +50,8 @@ impl Tiny {
     /// One step's estimate: begun, measured, concluded.
     pub fn estimate(&self, walk: &mut CpuEngine<'_>, estimator: &mut dyn Estimator, step: u64) {
         estimator.begin(&self.cpu, step, &self.params);
-        let base = walk.loss(&self.params, &batch()).unwrap().mean();
+        let mut see = |l, which, inputs: &[f32]| estimator.see(&self.cpu, l, which, inputs);
+        let base = walk.score_seen(&self.params, &batch(), &mut see).unwrap().mean();
         let losses = |i| walk.losses_along(&self.params, &batch(), &estimator.probe(i), &mut || false).unwrap().unwrap();
         let pairs: Vec<[f64; 2]> = (0..estimator.probes()).map(losses).map(|p| p.map(|l| l.mean())).collect();
         estimator.conclude(&Measured { base, pairs: &pairs }, &self.params);
@@ -269,10 +272,11 @@ fn the_mean_of_fzoo_points_along_the_gradient() {
 fn a_state_that_is_loaded_is_the_state() {
     let tiny = Tiny::new();
     let n = tiny.layout.len();
-    let make: [&dyn Fn() -> Box<dyn Estimator>; 3] = [
+    let make: [&dyn Fn() -> Box<dyn Estimator>; 4] = [
         &|| Box::new(SparseMezo::new(line(Distribution::Gaussian), 0.5, &tiny.layout)),
         &|| Box::new(Hizoo::new(line(Distribution::Gaussian), 1e-2, n)),
         &|| Box::new(ConMezo::new(line(Distribution::Gaussian), 1.3, 0.9, n)),
+        &|| Box::new(Pgap::new(line(Distribution::Gaussian), 2, 5, 2.0, &tiny.layout)),
     ];
     for make in make {
         let (mut a, mut b, mut walk) = (make(), make(), tiny.walk());

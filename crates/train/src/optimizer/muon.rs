@@ -19,7 +19,7 @@ use crate::Gradient;
 use crate::gradient::global_norm;
 
 /// Newton-Schulz coefficients: the slope at zero as steep as convergence into about `[0.7, 1.2]` allows.
-const NS: [f32; 3] = [3.4445, -4.7750, 2.0315];
+pub(crate) const NEWTON_SCHULZ: [f32; 3] = [3.4445, -4.7750, 2.0315];
 /// Root mean square of an AdamW update that the step is scaled to.
 const UPDATE_RMS: f64 = 0.2;
 
@@ -192,16 +192,16 @@ fn symmetric<'a>(cpu: &Cpu, c: &mut [f32], k: usize, factors: impl Fn(usize, usi
     }
 }
 
-/// `b = NS0 I + NS1 a + NS2 b`, both `[k, k]`; on entry `b` is `a` squared.
+/// `b = p0 I + p1 a + p2 b`, both `[k, k]`; on entry `b` is `a` squared.
 fn polynomial(cpu: &Cpu, b: &mut [f32], a: &[f32], k: usize) {
     let rows = CHUNK.div_ceil(k);
     cpu.pool().chunks_mut(b, rows * k, |i, part| {
         for (r, row) in part.chunks_exact_mut(k).enumerate() {
             let at = i * rows + r;
             for (b, a) in row.iter_mut().zip(&a[at * k..]) {
-                *b = NS[1] * a + NS[2] * *b;
+                *b = NEWTON_SCHULZ[1] * a + NEWTON_SCHULZ[2] * *b;
             }
-            row[at] += NS[0];
+            row[at] += NEWTON_SCHULZ[0];
         }
     });
 }

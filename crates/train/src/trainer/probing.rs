@@ -23,28 +23,29 @@ impl Trainer<'_> {
         let Source::Losses(estimator) = &mut self.source else { return Ok(None) };
         estimator.begin(self.cpu, step, &self.params);
         let (mut base, mut sums) = (LossSum::default(), vec![[LossSum::default(); 2]; estimator.probes()]);
+        let mut found = sums.clone();
         let (mut stats, mut tokens) = (LossStats::new(), 0);
-        for _ in 0..self.accumulate {
+        for part in 0..self.accumulate {
             let at = host.now();
             self.loader.fill(&mut self.batch);
             self.timings.data += host.now() - at;
             let batch = view(&self.batch);
             tokens += batch.predicted();
-            if estimator.wants_base() {
+            if estimator.wants_inputs() && part == 0 {
+                let mut see = |l, which, inputs: &[f32]| estimator.see(self.cpu, l, which, inputs);
+                base += self.engine.score_seen(&self.params, &batch, &mut see).map_err(TrainError::from)?;
+            } else if estimator.wants_base() {
                 base += self.engine.score(&self.params, &batch).map_err(TrainError::from)?;
             }
-            for (i, sums) in sums.iter_mut().enumerate() {
-                let (probe, stop) = (estimator.probe(i), &mut || host.stopping());
-                let found = self.engine.losses_along(self.cpu, &self.params, &batch, &probe, stop);
-                let Some(found) = found.map_err(TrainError::from)? else {
-                    self.loader.seek(cursor);
-                    return Ok(None);
-                };
-                sums.iter_mut().zip(found).for_each(|(sum, found)| *sum += found);
-                if i == 0 {
-                    add_windows(&mut stats, self.engine.token_losses(), &batch);
-                }
+            let probes: Vec<_> = (0..estimator.probes()).map(|i| estimator.probe(i)).collect();
+            let stop = &mut || host.stopping();
+            let ran = self.engine.losses_along_all(self.cpu, &self.params, &batch, &probes, &mut found, stop);
+            if !ran.map_err(TrainError::from)? {
+                self.loader.seek(cursor);
+                return Ok(None);
             }
+            sums.as_flattened_mut().iter_mut().zip(found.as_flattened()).for_each(|(sum, found)| *sum += *found);
+            add_windows(&mut stats, self.engine.token_losses(), &batch);
         }
         let pairs: Vec<[f64; 2]> = sums.iter().map(|pair| pair.map(LossSum::mean)).collect();
         let measured = Measured { base: base.mean(), pairs: &pairs };
