@@ -71,7 +71,7 @@ const OTHERS: &[(&str, &str)] = &[
 ];
 
 /// Beginnings of settings that are tried below.
-const ELSEWHERE: &[&str] = &["method", "momentum", "mezo-", "zo-"];
+const ELSEWHERE: &[&str] = &["method", "momentum", "mezo-", "objective", "zo-"];
 
 /// What a setting needs beside it to have a meaning.
 fn beside(key: &str) -> Vec<(&'static str, &'static str)> {
@@ -119,7 +119,7 @@ fn every_setting_changes_the_resolved_configuration() {
         assert!(changed.to_toml().contains(&format!("method = \"{method}\"")), "{key}");
         assert!(resolve(&[(key, value)]).is_err(), "--{key} without a method that has it");
         let other = if *method == "lozo" { "hizoo" } else { "lozo" };
-        let of_all = key.starts_with("mezo") || matches!(*key, "zo-directions" | "zo-distribution");
+        let of_all = key.starts_with("mezo") || matches!(*key, "objective" | "zo-directions" | "zo-distribution");
         assert!(of_all || resolve(&[("method", other), (key, value)]).is_err(), "--{key} with {other}");
     }
     let zeroth: Vec<&str> = SETTINGS.iter().map(|s| s.key).filter(|k| k.starts_with("zo-") || k.starts_with("mezo-")).collect();
