@@ -4,6 +4,7 @@ mod assumed;
 mod bench;
 mod chat;
 pub mod examples;
+mod look;
 mod mil;
 mod numbers;
 mod power;
@@ -16,6 +17,7 @@ use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 pub use assumed::AssumedArgs;
 pub use bench::{BenchArgs, Estimators};
 pub use chat::ChatArgs;
+pub use look::{ExplainArgs, ManArgs, ReportArgs};
 pub use mil::{MilCheckArgs, MilPrintArgs, MilRunArgs, MilVerb, NumericsArg, PipelineArgs};
 pub use power::PowerArgs;
 pub use settings::TrainArgs;
@@ -95,6 +97,9 @@ pub enum Verb {
     /// Programs of the Neural Engine: written, checked, run on the interpreter
     #[command(subcommand, after_help = examples::MIL)]
     Mil(MilVerb),
+    /// One HTML file with the curves and tables of a run, or of several beside each other
+    #[command(after_help = examples::REPORT)]
+    Report(ReportArgs),
     /// This machine, and what will be used of it and why
     #[command(after_help = examples::DOCTOR)]
     Doctor(DoctorArgs),
@@ -104,6 +109,12 @@ pub enum Verb {
     /// What this program claims, checked on this machine
     #[command(after_help = examples::VERIFY)]
     Verify(VerifyArgs),
+    /// What an exit code means and what to do
+    #[command(after_help = examples::EXPLAIN)]
+    Explain(ExplainArgs),
+    /// Manual pages
+    #[command(after_help = examples::MAN)]
+    Man(ManArgs),
     /// Completions for a shell
     #[command(after_help = examples::COMPLETIONS)]
     Completions(CompletionsArgs),

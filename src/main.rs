@@ -13,6 +13,7 @@ mod npy;
 mod out;
 mod place;
 mod probes;
+mod report;
 mod run;
 mod sample;
 mod stop;
@@ -61,9 +62,12 @@ fn run(cli: Cli, out: Out) -> anyhow::Result<u8> {
         Verb::Models => cmd::models::run(out)?,
         Verb::Mil(verb) => cmd::mil::run(&verb, out)?,
         Verb::Bench(args) => cmd::bench::run(&args, out)?,
+        Verb::Report(args) => cmd::report::run(&args, out)?,
         Verb::Doctor(args) => cmd::doctor::run(&args, out)?,
         Verb::Power(args) => return cmd::power::run(&args, out),
         Verb::Verify(args) => cmd::verify::run(&args, out)?,
+        Verb::Explain(args) => cmd::explain::run(&args, out)?,
+        Verb::Man(args) => cmd::man::run(&args, out)?,
         Verb::Completions(args) => cmd::completions::run(&args, out)?,
     }
     Ok(0)

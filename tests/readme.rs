@@ -1,13 +1,13 @@
-//! Every command of the README is run as it stands there, shortened where it would take minutes.
+//! Every command of the README and of the tutorials is run as it stands there, shortened where it would take minutes.
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;
 use std::process::Command;
 
-/// The commands in the code blocks of the README, without their comments.
-fn commands() -> Vec<String> {
-    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
-    let lines = readme.lines().filter(|l| l.starts_with("autoane "));
+/// The commands in the code blocks of a document, without their comments.
+fn commands(document: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(document)).unwrap();
+    let lines = text.lines().filter(|l| l.starts_with("autoane "));
     lines.map(|l| l.split(" #").next().unwrap().trim().to_owned()).collect()
 }
 
@@ -41,8 +41,8 @@ fn run(dir: &Path, words: &[&str]) {
     assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-#[test]
-fn every_command_of_the_readme_runs() {
+/// A folder with the files that the documents speak of.
+fn prepared() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name);
     let text: String = (0..900).map(|i| format!("The cat number {i} sat on mat {} and was happy.\n", i % 7)).collect();
@@ -59,11 +59,33 @@ fn every_command_of_the_readme_runs() {
     std::fs::create_dir(path("path")).unwrap();
     std::fs::create_dir(path("path/to")).unwrap();
     run(dir.path(), &["convert", "runs/stories-1m-1", "path/to/hf-model"]);
-    let commands = commands();
-    assert!(commands.len() > 12, "the README has lost its commands");
+    dir
+}
+
+fn run_all(document: &str) -> usize {
+    let dir = prepared();
+    let commands = commands(document);
     for command in &commands {
-        let plain = command.replace('"', "").replace("Once upon a time", "Once");
+        let plain = command.replace('"', "").replace("Once upon a time", "Once").replace("The cat", "Cat");
         let words: Vec<&str> = plain.split_whitespace().skip(1).chain(shortened(command)).collect();
         run(dir.path(), &words);
+    }
+    commands.len()
+}
+
+#[test]
+fn every_command_of_the_readme_runs() {
+    assert!(run_all("README.md") > 12, "the README has lost its commands");
+}
+
+#[test]
+fn every_command_of_the_tutorials_runs() {
+    let docs = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs")).unwrap();
+    let names = docs.map(|e| e.unwrap().file_name().into_string().unwrap());
+    let tutorials: Vec<String> = names.filter(|n| n.starts_with("tutorial-")).collect();
+    assert!(tutorials.len() >= 4, "{tutorials:?}");
+    for tutorial in tutorials {
+        let ran = run_all(&format!("docs/{tutorial}"));
+        assert!(ran >= 4, "{tutorial}: {ran} commands");
     }
 }

@@ -39,6 +39,9 @@ pub struct BenchArgs {
     /// How far beside the weights losses are measured, with --estimator
     #[arg(long, value_name = "E", default_value = "1e-3", value_parser = eps, requires = "estimator")]
     pub mezo_eps: f32,
+    /// Write this machine's figures into a small file to share; nothing is sent
+    #[arg(long, value_name = "FILE.json", value_hint = clap::ValueHint::FilePath, conflicts_with_all = ["decode", "pipeline"])]
+    pub submit_file: Option<std::path::PathBuf>,
     /// Measure prompts and decoding instead of training steps
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", hide_default_value = true, hide_possible_values = true)]
     pub decode: bool,

@@ -74,6 +74,7 @@ pub const MODELS: &str = "Examples:
 pub const BENCH: &str = "Examples:
   autoane bench
   autoane bench stories-4m --threads 1 --json
+  autoane bench --submit-file this-machine.json
   autoane bench model.gguf --decode --prompt-tokens 512
   autoane bench stories110m --pipeline dynamic --chip m4-max";
 
@@ -102,10 +103,21 @@ pub const MIL_RULES: &str = "Examples:
   autoane mil rules
   autoane mil rules --json";
 
+pub const REPORT: &str = "Examples:
+  autoane report runs/NAME
+  autoane report runs/NAME-1 runs/NAME-2 --out both.html";
+
 pub const DOCTOR: &str = "Examples:
   autoane doctor
   autoane doctor --json
   autoane doctor --probe ane           which kernels this Mac's Neural Engine runs rightly";
+
+pub const EXPLAIN: &str = "Examples:
+  autoane explain
+  autoane explain 65";
+
+pub const MAN: &str = "Examples:
+  autoane man --out ~/.local/share/man/man1";
 
 pub const COMPLETIONS: &str = "Examples:
   autoane completions bash > ~/.local/share/bash-completion/completions/autoane

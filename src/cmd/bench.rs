@@ -76,7 +76,11 @@ pub fn run(args: &BenchArgs, out: Out) -> anyhow::Result<()> {
     let found = ceilings::measure(&cpu, CEILING);
     let rows = kernels_of_step::measure(&job, &cpu, &params, &mut grad, &tokens, args.max_time / 4, out);
     let circumstances = measuring.end(&times.step);
-    report::show(&report::Measured { job: &job, ceilings: found, times, rows, predicted, peak, circumstances }, out)
+    report::show(
+        &report::Measured { job: &job, ceilings: found, times, rows, predicted, peak, circumstances },
+        args.submit_file.as_deref(),
+        out,
+    )
 }
 
 fn job(args: &BenchArgs, out: Out) -> anyhow::Result<Job> {

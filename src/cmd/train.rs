@@ -105,8 +105,7 @@ fn session(
     let config = &resolved.config;
     let layout = Layout::of(&wired.spec);
     let probe = trainer.probe(PROBE);
-    let text = resolved.to_toml();
-    let files = Files { wired, cpu, layout, config: text, seq_len: config.seq_len, probe };
+    let files = Files { wired, cpu, layout, config: resolved.to_toml(), seq_len: config.seq_len, probe };
     let step = restore(&mut trainer, &folder, &files, resolved, out)?;
     if step > 0 && trainer.budget().next(std::time::Duration::ZERO).is_none() {
         out.say("the budget of this run is used: a larger one (--steps, --tokens, --max-time) trains on");
@@ -138,9 +137,11 @@ fn session(
         outcome.end = End::Interrupted(code);
     }
     let circumstances = measuring.end(host.step_seconds());
-    let (report, record) = efficiency(&outcome, &wired.spec, config, cpu, predicted, &circumstances);
+    let (report, mut record) = efficiency(&outcome, &wired.spec, config, cpu, predicted, &circumstances);
+    record["recording_seconds"] = json!(host.recording().as_secs_f64());
     host.folder().write("efficiency.json", &format!("{record:#}\n"))?;
     let sample = host.last_sample().map(str::to_owned);
+    write_report(host.folder(), out);
     drop(host);
     if let End::Interrupted(code) = outcome.end {
         out.json(&summary(&outcome, &wired.spec, config, &run_dir))?;
@@ -152,6 +153,14 @@ fn session(
     conclude(&outcome, sample.as_deref(), &run_dir, out)?;
     out.json(&summary(&outcome, &wired.spec, config, &run_dir))?;
     Ok(0)
+}
+
+/// The page of the run as it now stands. The run is done and saved: the page may be missing.
+fn write_report(folder: &RunFolder, out: Out) {
+    let written = crate::report::of_runs(&[&folder.path]).and_then(|html| folder.write(crate::report::FILE, &html));
+    if let Err(error) = written {
+        out.warn(format!("{} could not be written: {error:#}", crate::report::FILE));
+    }
 }
 
 /// Every setting that has a value.
@@ -239,7 +248,7 @@ fn conclude(outcome: &train::trainer::Outcome, sample: Option<&str>, run_dir: &s
     let me = out::program();
     let generate = if speaks { format!("  {me} generate {run_dir} --prompt \"Once upon a time\"\n") } else { String::new() };
     out.say(format!(
-        "next:\n{generate}  {me} eval {run_dir}\n  {me} train --resume {run_dir} --max-time 10m\n  \
+        "curves and tables: {run_dir}/report.html\nnext:\n{generate}  {me} eval {run_dir}\n  {me} train --resume {run_dir} --max-time 10m\n  \
          checkpoint for other programs: {run_dir}/checkpoints/{best}"
     ));
     Ok(())

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::Context;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use train::checkpoint::free_bytes;
-use train::events::{Event, EventLog};
+use train::events::{Event, EventLog, Machine};
 use train::tensorboard::TensorBoard;
 use train::trainer::{Host, Interrupt, Restore, Snapshot};
 
@@ -84,6 +84,8 @@ pub struct RunHost<'a> {
     trained: f64,
     step_seconds: Vec<f64>,
     last_sample: Option<String>,
+    looked: (Instant, f64),
+    recording: Duration,
     initial: Box<dyn Fn() -> anyhow::Result<Vec<f32>> + 'a>,
 }
 
@@ -122,6 +124,8 @@ impl<'a> RunHost<'a> {
             trained: 0.0,
             step_seconds: Vec::new(),
             last_sample: None,
+            looked: (Instant::now(), meter::cpu_seconds().unwrap_or(0.0)),
+            recording: Duration::ZERO,
             initial,
         })
     }
@@ -142,6 +146,11 @@ impl<'a> RunHost<'a> {
     /// The files of its checkpoints.
     pub fn files(&self) -> &Files<'a> {
         &self.files
+    }
+
+    /// Time that events, TensorBoard and the terminal have taken.
+    pub fn recording(&self) -> Duration {
+        self.recording
     }
 
     /// The last text that was generated.
@@ -248,6 +257,20 @@ impl Host for RunHost<'_> {
         meter::rss_bytes().unwrap_or(0)
     }
 
+    fn machine(&mut self) -> Machine {
+        let cpu = meter::cpu_seconds();
+        let (since, before) = self.looked;
+        let seconds = since.elapsed().as_secs_f64().max(1e-6);
+        self.looked = (Instant::now(), cpu.unwrap_or(0.0));
+        let thermal = meter::thermal();
+        Machine {
+            cpu_percent: cpu.map(|c| 100.0 * (c - before) / seconds),
+            celsius: thermal.and_then(|t| t.celsius),
+            thermal: thermal.and_then(|t| t.level).map(str::to_owned),
+            watts: None,
+        }
+    }
+
     fn interrupt(&mut self) -> Option<Interrupt> {
         if self.signals.interrupt.load(Ordering::SeqCst) {
             return Some(Interrupt::Stop(130));
@@ -263,6 +286,7 @@ impl Host for RunHost<'_> {
     }
 
     fn emit(&mut self, event: &Event) -> anyhow::Result<()> {
+        let began = Instant::now();
         self.events.append(event)?;
         if let Event::Step(step) = event
             && !step.decided.is_empty()
@@ -272,6 +296,7 @@ impl Host for RunHost<'_> {
         self.tensorboard.record(unix_seconds(), event)?;
         self.time(event);
         self.show(event);
+        self.recording += began.elapsed();
         Ok(())
     }
 

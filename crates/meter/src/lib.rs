@@ -70,6 +70,11 @@ pub fn busy_share(during: std::time::Duration) -> Option<f64> {
     system::busy_share(during)
 }
 
+/// Processor time that this process has used, in seconds.
+pub fn cpu_seconds() -> Option<f64> {
+    limits::cpu_seconds()
+}
+
 /// How hot the machine is, where that can be read.
 pub fn thermal() -> Option<Thermal> {
     system::thermal()

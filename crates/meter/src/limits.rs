@@ -19,6 +19,23 @@ pub fn load_average() -> Option<[f64; 3]> {
     (n == 3).then_some(load)
 }
 
+/// Processor time of this process so far, its own and the kernel's for it, in seconds.
+#[cfg(unix)]
+pub fn cpu_seconds() -> Option<f64> {
+    // SAFETY: zeros are a valid rusage.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: `usage` is a valid rusage for the call to fill.
+    let status = unsafe { libc::getrusage(libc::RUSAGE_SELF, &mut usage) };
+    let seconds = |t: libc::timeval| t.tv_sec as f64 + t.tv_usec as f64 / 1e6;
+    (status == 0).then(|| seconds(usage.ru_utime) + seconds(usage.ru_stime))
+}
+
+/// Not known.
+#[cfg(not(unix))]
+pub fn cpu_seconds() -> Option<f64> {
+    None
+}
+
 /// Not limited.
 #[cfg(not(unix))]
 pub fn address_space() -> Option<u64> {

@@ -30,6 +30,8 @@ pub enum Event {
     Sample(Sample),
     /// A step was not finite: back to an earlier state, and past the batch.
     Rollback(Rollback),
+    /// What the session has used so far: every few seconds.
+    Usage(Usage),
     /// Something to know.
     Warning(Warning),
     /// The run ended.
@@ -177,6 +179,75 @@ pub struct Rollback {
     pub reason: String,
 }
 
+/// What a session has used since it began.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Step after which it was looked at.
+    pub step: u64,
+    /// When.
+    pub seconds: f64,
+    /// Steps of this session.
+    pub steps: u64,
+    /// Seconds of whole steps: the next four and their bookkeeping.
+    pub step_seconds: f64,
+    /// Seconds of forward and backward passes, data read.
+    pub gradient_seconds: f64,
+    /// Seconds of reading data, part of the passes.
+    pub data_seconds: f64,
+    /// Seconds of bringing a device up to date with the weights.
+    pub refresh_seconds: f64,
+    /// Seconds of the optimizer.
+    pub optimizer_seconds: f64,
+    /// Seconds of evaluations.
+    pub evaluation_seconds: f64,
+    /// Seconds of checkpoints.
+    pub saving_seconds: f64,
+    /// Seconds of samples.
+    pub sampling_seconds: f64,
+    /// What the machine says.
+    #[serde(flatten)]
+    pub machine: Machine,
+    /// What a device did beside the CPU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<DeviceUse>,
+}
+
+/// What the machine says; what it does not say is absent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Machine {
+    /// Processor time of this process since the last look, in percent of one processor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_percent: Option<f64>,
+    /// Hottest sensor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub celsius: Option<f64>,
+    /// The system's word for how hot it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thermal: Option<String>,
+    /// Mean power since the last look, of everything that the machine meters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watts: Option<f64>,
+}
+
+/// Counters of a device since its engine was opened.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DeviceUse {
+    /// Programs compiled.
+    pub compiles: u64,
+    /// Requests evaluated.
+    pub dispatches: u64,
+    /// Seconds of compiling and loading.
+    pub compile_seconds: f64,
+    /// Seconds of writing for it.
+    pub stage_seconds: f64,
+    /// Seconds of evaluating.
+    pub evaluate_seconds: f64,
+    /// Seconds of reading back.
+    pub read_seconds: f64,
+    /// Floating-point operations made by it.
+    pub flops: f64,
+}
+
 /// Something to know.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Warning {
@@ -221,6 +292,7 @@ impl Event {
             Event::Saved(e) => e.step,
             Event::Sample(e) => e.step,
             Event::Rollback(e) => e.step,
+            Event::Usage(e) => e.step,
             Event::Warning(e) => e.step,
             Event::Finished(e) => e.step,
         }

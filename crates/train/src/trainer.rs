@@ -60,6 +60,8 @@ pub struct Trainer<'a> {
     /// Time that the engine took to get ready for this step.
     refreshed: Duration,
     session_start: Duration,
+    /// When the use of time and machine was last written down.
+    looked: Duration,
 }
 
 /// Where gradients come from.
@@ -109,6 +111,7 @@ impl Trainer<'_> {
             let lr = self.schedule.lr(&point);
             self.update(host, &step, lr);
             self.record(host, &step, lr)?;
+            self.note_usage(host)?;
             self.time_forward(host)?;
             if let Some(end) = self.after_step(host)? {
                 break end;

@@ -1,5 +1,7 @@
 //! What `bench` says: the step, the machine, the kernels.
 
+use std::path::Path;
+
 use kernels::ceilings::Ceilings;
 use model::{Layout, flops_per_token};
 use serde_json::{Value as Json, json};
@@ -8,6 +10,7 @@ use super::kernels_of_step::{Row, Work};
 use super::{Job, Times, median};
 use crate::circumstances::Circumstances;
 use crate::config::OptimizerKind;
+use crate::exit::{self, Exit};
 use crate::out::{self, Out};
 
 /// Everything that was measured.
@@ -36,8 +39,8 @@ struct Line {
     of_ceiling: Option<f64>,
 }
 
-/// Prints all of it.
-pub(super) fn show(m: &Measured<'_>, out: Out) -> anyhow::Result<()> {
+/// Prints all of it; with `submit` it goes into that file too.
+pub(super) fn show(m: &Measured<'_>, submit: Option<&Path>, out: Out) -> anyhow::Result<()> {
     let config = &m.job.config;
     let tokens = (config.batch_size * config.seq_len) as f64;
     let (step, c) = (median(&m.times.step), &m.ceilings);
@@ -72,7 +75,7 @@ pub(super) fn show(m: &Measured<'_>, out: Out) -> anyhow::Result<()> {
         &lines.iter().map(|l| cells(l, step)).collect::<Vec<_>>(),
     )?;
     out.line(format!("\nkernels by themselves {:.1} ms, the step {:.1} ms", 1e3 * sum, 1e3 * step))?;
-    out.json(&json!({
+    let record = json!({
         "model": m.job.name,
         "params": params,
         "vocab": m.job.spec.vocab,
@@ -95,7 +98,48 @@ pub(super) fn show(m: &Measured<'_>, out: Out) -> anyhow::Result<()> {
         "kernels": lines.iter().map(|l| to_json(l, step)).collect::<Vec<_>>(),
         "kernels_ms": 1e3 * sum,
         "circumstances": m.circumstances.json(),
-    }))
+    });
+    if let Some(path) = submit {
+        let text = format!("{:#}\n", submission(&record));
+        std::fs::write(path, text)
+            .map_err(|e| Exit::new(exit::CANNOT_WRITE, format!("{}: cannot write: {e}", path.display())))?;
+        out.say(format!("{}: this machine's figures; nothing was sent", path.display()));
+    }
+    out.json(&record)
+}
+
+/// The figures that machines are compared by, with what the machine is; no name of a person, a host or a path.
+fn submission(record: &Json) -> Json {
+    let kept = [
+        "params",
+        "vocab",
+        "seq_len",
+        "batch_size",
+        "optimizer",
+        "threads",
+        "isa",
+        "ceilings",
+        "steps",
+        "ms_per_step",
+        "best_ms_per_step",
+        "phases_ms",
+        "tokens_per_second",
+        "of_peak",
+        "peak_rss_bytes",
+        "circumstances",
+    ];
+    let figures: serde_json::Map<String, Json> = kept.iter().map(|k| ((*k).to_owned(), record[*k].clone())).collect();
+    let name = record["model"].as_str().unwrap_or_default();
+    json!({
+        "schema_version": 1,
+        "program": { "version": env!("CARGO_PKG_VERSION"), "commit": env!("AUTOANE_BUILD_COMMIT") },
+        "system": {
+            "os": std::env::consts::OS, "arch": std::env::consts::ARCH, "cpu": meter::cpu_name(),
+            "logical_cpus": meter::logical_cpus(), "memory_bytes": meter::total_memory(),
+        },
+        "model": if model::preset(name).is_some() { name } else { "a model of the user" },
+        "figures": figures,
+    })
 }
 
 fn share(gflops: f64, ceilings: &Ceilings) -> f64 {

@@ -30,6 +30,12 @@ fn every_kind() -> Vec<Event> {
         Event::Sample(Sample { step: 1, text: "Once\nupon \"a\" time ü".into(), ..Sample::default() }),
         Event::Rollback(Rollback { step: 1, failed_step: 2, ..Rollback::default() }),
         Event::Warning(Warning { step: 1, message: "slow".into(), ..Warning::default() }),
+        Event::Usage(Usage {
+            step: 1,
+            machine: Machine { cpu_percent: Some(198.0), ..Machine::default() },
+            device: Some(DeviceUse { dispatches: 5, ..DeviceUse::default() }),
+            ..Usage::default()
+        }),
         Event::Resumed(Started { step: 1, ..Started::default() }),
         Event::Finished(Finished { step: 2, status: "done".into(), ..Finished::default() }),
     ]

@@ -13,6 +13,8 @@ use crate::guard::Incident;
 
 /// An evaluation by time waits at least this many times as long as the last one took.
 const EVAL_REST: u32 = 10;
+/// Time between two looks at what the session uses.
+const USAGE_EVERY: Duration = Duration::from_secs(2);
 
 impl Trainer<'_> {
     /// Measures the model as it is, unless a resumed run has done so, and starts the clock of the budget.
@@ -75,6 +77,7 @@ impl Trainer<'_> {
         if !interrupted {
             self.sample_now(host)?;
         }
+        self.emit_usage(host)?;
         let session = self.session(host);
         host.emit(&self.finished(end.status(), session))?;
         Ok(Outcome {
@@ -88,6 +91,45 @@ impl Trainer<'_> {
             forward: self.median_forward(),
             device: self.engine.device(),
         })
+    }
+
+    /// Every few seconds, what the session has used so far.
+    pub(super) fn note_usage<H: Host>(&mut self, host: &mut H) -> Result<(), H::Error> {
+        let now = host.now();
+        if now.saturating_sub(self.looked) < USAGE_EVERY {
+            return Ok(());
+        }
+        self.looked = now;
+        self.emit_usage(host)
+    }
+
+    fn emit_usage<H: Host>(&mut self, host: &mut H) -> Result<(), H::Error> {
+        let now = host.now();
+        let (t, session) = (&self.timings, now.saturating_sub(self.session_start));
+        let usage = events::Usage {
+            step: self.step(),
+            seconds: self.budget.seconds(session),
+            steps: t.counted,
+            step_seconds: t.steps.as_secs_f64(),
+            gradient_seconds: t.gradient.as_secs_f64(),
+            data_seconds: t.data.as_secs_f64(),
+            refresh_seconds: t.refresh.as_secs_f64(),
+            optimizer_seconds: t.optimizer.as_secs_f64(),
+            evaluation_seconds: t.evaluation.as_secs_f64(),
+            saving_seconds: t.saving.as_secs_f64(),
+            sampling_seconds: t.sampling.as_secs_f64(),
+            machine: host.machine(),
+            device: self.engine.device().map(|d| events::DeviceUse {
+                compiles: d.compiles,
+                dispatches: d.dispatches,
+                compile_seconds: d.compile_seconds,
+                stage_seconds: d.stage_seconds,
+                evaluate_seconds: d.evaluate_seconds,
+                read_seconds: d.read_seconds,
+                flops: d.flops,
+            }),
+        };
+        host.emit(&Event::Usage(usage))
     }
 
     /// What the engine has to say: which part fell back to the CPU, and why.

@@ -11,7 +11,7 @@ use super::{Source, Trainer, add_windows};
 use crate::TrainError;
 use crate::budget::{Budget, Limits, Spent};
 use crate::estimator::Estimator;
-use crate::events::Event;
+use crate::events::{Event, Machine};
 use crate::every::{Every, Trigger};
 use crate::guard::Guard;
 use crate::loss::{Estimate, LossStats};
@@ -26,6 +26,10 @@ pub trait Host {
     fn now(&mut self) -> Duration;
     /// Resident memory.
     fn rss_bytes(&mut self) -> u64;
+    /// Heat, power and processor time, where the machine tells.
+    fn machine(&mut self) -> Machine {
+        Machine::default()
+    }
     /// What the user asked for since the last call.
     fn interrupt(&mut self) -> Option<Interrupt>;
     /// Whether the user wants to stop: a long evaluation ends early, a long step is dropped. Asked often.
@@ -336,6 +340,7 @@ impl<'a> Trainer<'a> {
             timings: Timings::default(),
             refreshed: Duration::ZERO,
             session_start: Duration::ZERO,
+            looked: Duration::ZERO,
         }
     }
 
