@@ -7,6 +7,7 @@ pub const LAYERS: &[(&str, &[&str])] = &[
     ("data", &[]),
     ("meter", &[]),
     ("mil", &[]),
+    ("search", &[]),
     ("engine", &["model", "kernels"]),
     ("formats", &["model"]),
     ("train", &["model", "kernels", "engine", "data"]),
