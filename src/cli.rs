@@ -8,6 +8,7 @@ mod look;
 mod mil;
 mod numbers;
 mod power;
+mod search;
 mod settings;
 mod verbs;
 mod verify;
@@ -20,6 +21,7 @@ pub use chat::ChatArgs;
 pub use look::{ExplainArgs, ManArgs, ReportArgs};
 pub use mil::{MilCheckArgs, MilPrintArgs, MilRunArgs, MilVerb, NumericsArg, PipelineArgs};
 pub use power::PowerArgs;
+pub use search::{SearchNewArgs, SearchProposeArgs, SearchVerb};
 pub use settings::TrainArgs;
 pub use verbs::*;
 pub use verify::VerifyArgs;
@@ -115,6 +117,9 @@ pub enum Verb {
     /// Manual pages
     #[command(after_help = examples::MAN)]
     Man(ManArgs),
+    /// Hyperparameter studies that do not climb noise
+    #[command(subcommand, after_help = examples::SEARCH)]
+    Search(SearchVerb),
     /// Completions for a shell
     #[command(after_help = examples::COMPLETIONS)]
     Completions(CompletionsArgs),

@@ -16,5 +16,6 @@ pub mod mil;
 pub mod models;
 pub mod power;
 pub mod report;
+pub mod search;
 pub mod train;
 pub mod verify;

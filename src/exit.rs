@@ -88,6 +88,9 @@ fn code_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if let Some(error) = cause.downcast_ref::<train::TrainError>() {
         return Some(error.exit_code());
     }
+    if let Some(error) = cause.downcast_ref::<search::SearchError>() {
+        return Some(error.exit_code());
+    }
     if cause.is::<model::SpecError>() {
         return Some(BAD_DATA);
     }

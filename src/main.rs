@@ -68,6 +68,7 @@ fn run(cli: Cli, out: Out) -> anyhow::Result<u8> {
         Verb::Verify(args) => cmd::verify::run(&args, out)?,
         Verb::Explain(args) => cmd::explain::run(&args, out)?,
         Verb::Man(args) => cmd::man::run(&args, out)?,
+        Verb::Search(verb) => return cmd::search::run(&verb, out),
         Verb::Completions(args) => cmd::completions::run(&args, out)?,
     }
     Ok(0)

@@ -20,6 +20,8 @@ fn shortened(command: &str) -> Vec<&'static str> {
         Some("train") => vec!["--val-tokens", "512", "--steps", "1"],
         Some("eval") => vec!["--val-tokens", "512"],
         Some("generate" | "chat") => vec!["--max-tokens", "8"],
+        Some("search") if command.contains("search new") => vec!["--val-tokens", "512"],
+        Some("search") if command.contains("search run") => vec!["--trials", "1"],
         Some("bench") => vec!["--max-time", "100ms"],
         _ => vec![],
     }
@@ -67,6 +69,7 @@ fn run_all(document: &str) -> usize {
     let commands = commands(document);
     for command in &commands {
         let plain = command.replace('"', "").replace("Once upon a time", "Once").replace("The cat", "Cat");
+        let plain = plain.replace("--trial-tokens 20000", "--trial-tokens 512");
         let words: Vec<&str> = plain.split_whitespace().skip(1).chain(shortened(command)).collect();
         run(dir.path(), &words);
     }

@@ -134,3 +134,37 @@ pub const POWER: &str = "Examples:
   autoane power --idle 30s --per 51200 --json -- autoane train --tokens 51200
 
 Where the machine shows no meter, it ends with 69 and says which were looked for and how to enable them.";
+pub const SEARCH: &str = "Examples:
+  autoane search new s --param learning-rate=1e-4..1e-2:log --trial-tokens 100000 -- stories-1m
+  autoane search run s --trials 20
+  autoane search show s --json";
+
+pub const SEARCH_NEW: &str = "Examples:
+  autoane search new s --param learning-rate=1e-4..1e-2:log --param weight-decay=0..0.2 --trial-time 60s -- stories-1m
+  autoane search new s --preset original --trial-time 120s --sampler local -- stories-36m
+  autoane search new s --param depth=2..8 --param dim=64..256:32 --trial-clock 60s --git --agent -- stories-1m --threads 1";
+
+pub const SEARCH_RUN: &str = "Examples:
+  autoane search run s --trials 20
+  autoane search run s --workers 2";
+
+pub const SEARCH_WORKER: &str = "Examples:
+  autoane search worker s
+  autoane search worker s --trials 5";
+
+pub const SEARCH_PROPOSE: &str = "Examples:
+  autoane search propose s --set learning-rate=3e-3
+  autoane search propose s --set learning-rate=3e-3 --set weight-decay=0 --why \"short runs overfit less\"";
+
+pub const SEARCH_STATUS: &str = "Examples:
+  autoane search status s --json";
+
+pub const SEARCH_SHOW: &str = "Examples:
+  autoane search show s
+  autoane search show s --json";
+
+pub const SEARCH_FINAL: &str = "Examples:
+  autoane search final s";
+
+pub const SEARCH_REPORT: &str = "Examples:
+  autoane search report s";

@@ -65,10 +65,14 @@ impl Calibration {
 /// The power that the smallest detectable effect is stated for.
 pub const POWER: f64 = 0.8;
 
+/// Share of the misses that is left to the screening and to giving up early.
+const DROPPED: f64 = 0.4;
+
 /// Smallest true gain that is kept with chance `power` at the first attempt, for paired differences of deviation `sigma`:
 /// the last look alone must reject with that chance (the earlier ones only help), by the t-quantile of its own share.
 pub fn detectable(sigma: f64, rules: &Rules, power: f64) -> f64 {
     let n = rules.pairs_at(rules.looks) as f64;
     let last = rules.spent(rules.level(1), rules.looks.max(1));
-    (stats::t_upper(last, n - 1.0) + stats::t_upper(1.0 - power, n - 1.0)) * sigma / n.sqrt()
+    let missed = (1.0 - power) * (1.0 - DROPPED);
+    (stats::t_upper(last, n - 1.0) + stats::t_upper(missed, n - 1.0)) * sigma / n.sqrt()
 }

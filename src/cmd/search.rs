@@ -1,0 +1,165 @@
+//! `autoane search`: studies as folders. `crates/search` decides; here are the processes, the files and the words.
+
+mod finale;
+mod new;
+mod page;
+mod propose;
+mod race;
+mod show;
+mod trial;
+mod worker;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use search::calibration::Calibration;
+use search::journal::{State, Trial};
+use search::study::Budget;
+use search::{Config, Journal, Study};
+use serde_json::Value as Json;
+
+use crate::cli::SearchVerb;
+use crate::out::Out;
+
+/// The journal in a study's folder.
+pub const JOURNAL: &str = "journal.log";
+
+/// Does what was asked; gives the exit code.
+pub fn run(verb: &SearchVerb, out: Out) -> anyhow::Result<u8> {
+    match verb {
+        SearchVerb::New(args) => new::run(args, out)?,
+        SearchVerb::Run(args) => return worker::run(&args.study, args.trials, args.workers, out),
+        SearchVerb::Worker(args) => return worker::run(&args.study, args.trials, 1, out),
+        SearchVerb::Propose(args) => propose::run(args, out)?,
+        SearchVerb::Status(args) => show::status(&args.study, out)?,
+        SearchVerb::Show(args) => show::run(&args.study, out)?,
+        SearchVerb::Final(args) => finale::run(&args.study, out)?,
+        SearchVerb::Report(args) => page::run(&args.study, out)?,
+    }
+    Ok(0)
+}
+
+/// An open study.
+pub struct Desk {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// What was declared.
+    pub study: Study,
+    /// What has happened.
+    pub journal: Journal,
+    /// Held as long as this worker lives: who can lock it knows that the worker is dead.
+    _alive: Option<(PathBuf, File)>,
+}
+
+impl Desk {
+    /// Opens the study in `folder` to look at it, or to write single operations.
+    pub fn open(folder: &Path) -> anyhow::Result<Desk> {
+        let study = Study::load(folder)?;
+        let journal = Journal::open(&folder.join(JOURNAL), &study.name, &worker_name())?;
+        if journal.state()?.study.is_none() {
+            let (path, name) = (journal.path().to_owned(), study.name);
+            return Err(search::SearchError::NoStudy { path, name }.into());
+        }
+        Ok(Desk { folder: folder.to_owned(), study, journal, _alive: None })
+    }
+
+    /// Opens it as a worker, whose death the others notice.
+    pub fn work(folder: &Path) -> anyhow::Result<Desk> {
+        let mut desk = Desk::open(folder)?;
+        let workers = folder.join("workers");
+        std::fs::create_dir_all(&workers)?;
+        let path = workers.join(desk.journal.worker());
+        let file = File::create(&path)?;
+        file.lock()?;
+        desk._alive = Some((path, file));
+        Ok(desk)
+    }
+
+    /// Whether the worker called `name` was one of ours and is dead.
+    pub fn is_dead(&self, name: &str) -> bool {
+        let plain = Path::new(name).file_name().is_some_and(|f| f == name);
+        let file = plain.then(|| File::open(self.folder.join("workers").join(name)).ok()).flatten();
+        file.is_some_and(|f| f.try_lock().is_ok())
+    }
+
+    /// Number and configuration of the incumbent.
+    pub fn incumbent(&self, state: &State) -> Option<(usize, Config)> {
+        let number = state.attrs.get("incumbent")?.as_u64()? as usize;
+        Some((number, state.trials.get(number)?.config(&self.study.space)?))
+    }
+
+    /// What was calibrated.
+    pub fn calibration(&self, state: &State) -> Option<Calibration> {
+        serde_json::from_value(state.attrs.get("calibration")?.clone()).ok()
+    }
+
+    /// Flags of `train` for the budget of a run that gets `share` of it.
+    pub fn budget(&self, state: &State, share: f64) -> Vec<String> {
+        let tokens = |n: u64| vec![format!("--tokens={}", ((n as f64 * share) as u64).max(1))];
+        let seconds = |t: f64| vec![format!("--max-time={}ms", (t * share * 1000.0).max(1.0) as u64)];
+        match self.study.budget {
+            Budget::Tokens(n) => tokens(n),
+            Budget::Calibrated(t) => state.attrs.get("tokens").and_then(Json::as_u64).map_or_else(|| seconds(t), tokens),
+            Budget::Clock(t) => seconds(t),
+            Budget::Given => Vec::new(),
+        }
+    }
+
+    /// Whether equal runs are to be equal.
+    pub fn is_repeatable(&self) -> bool {
+        let limited = self.study.train.iter().any(|a| a.starts_with("--max-time"));
+        !matches!(self.study.budget, Budget::Clock(_)) && !(self.study.budget == Budget::Given && limited)
+    }
+
+    /// Trials that count: not those whose worker died.
+    pub fn counted(&self, state: &State) -> usize {
+        state.trials.iter().filter(|t| t.text("died").is_none()).count()
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        if let Some((path, _)) = &self._alive {
+            // a trial that still names this worker needs the file to be given up by others
+            let busy = self.journal.state().is_ok_and(|s| s.trials.iter().any(|t| mine_running(t, self.journal.worker())));
+            if !busy {
+                let _ = std::fs::remove_file(path);
+            }
+        }
+    }
+}
+
+fn mine_running(trial: &Trial, worker: &str) -> bool {
+    trial.state == search::journal::TrialState::Running && trial.worker == worker
+}
+
+/// A name that no other worker has.
+fn worker_name() -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let n = COUNT.fetch_add(1, Ordering::Relaxed);
+    let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_nanos());
+    format!("autoane-{}-{n}-{time:x}", std::process::id())
+}
+
+/// The verdict of a whole study in a sentence; none before its noise is known.
+pub fn verdict(desk: &Desk, state: &State) -> Option<String> {
+    let calibration = desk.calibration(state)?;
+    if let Some(said) = state.attrs.get("final").and_then(|f| f.get("verdict")).and_then(Json::as_str) {
+        return Some(said.to_owned());
+    }
+    let baseline = state.attrs.get("baseline").and_then(Json::as_u64)? as usize;
+    let (best, _) = desk.incumbent(state)?;
+    let objective = desk.study.objective.name();
+    if best == baseline {
+        let detectable = calibration.detectable;
+        return Some(format!("no detectable improvement, smallest detectable effect {detectable:.4} {objective}"));
+    }
+    let gain = state.trials.get(best).and_then(|t| t.attrs.get("gain")).cloned().unwrap_or_default();
+    let of = |key: &str| gain.get(key).and_then(Json::as_f64).unwrap_or(f64::NAN);
+    let (mean, low, high) = (of("mean"), of("low"), of("high"));
+    Some(format!(
+        "trial {best} kept: {mean:.4} {objective} below the incumbent before it on fresh seeds (95% interval {low:.4} to {high:.4}); \
+         `search final` compares it with the baseline"
+    ))
+}

@@ -1,0 +1,163 @@
+//! The end of a study: baseline against winner on fresh seeds, on a text that no trial has seen, opened once; then the winner
+//! with each of its changes left out.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use search::journal::{Op, State};
+use search::{Config, SearchError, stats};
+use serde_json::{Value as Json, json};
+
+use super::trial::{self, Failure, Run};
+use super::{Desk, verdict};
+use crate::exit::{Exit, FAILURE, usage};
+use crate::out::Out;
+use crate::stop::Stop;
+
+/// Stories of the locked test, from another seed of the corpus than training and validation.
+const TEST_STORIES: usize = 300;
+/// That seed.
+const TEST_SEED: u64 = 20_011;
+
+/// Compares, once.
+pub fn run(folder: &Path, out: Out) -> anyhow::Result<()> {
+    let desk = Desk::open(folder)?;
+    let state = desk.journal.state()?;
+    let Some(calibration) = desk.calibration(&state) else {
+        return Err(usage("the study has not run yet: `search run` first"));
+    };
+    if let Some(found) = state.attrs.get("final") {
+        out.line(verdict(&desk, &state).unwrap_or_default())?;
+        return out.json(found);
+    }
+    let Some((winner, config)) = desk.incumbent(&state).filter(|(_, c)| *c != desk.study.baseline) else {
+        let said = verdict(&desk, &state).unwrap_or_default();
+        out.line(&said)?;
+        return out.json(&json!({ "verdict": said, "opened": false, "detectable": calibration.detectable }));
+    };
+    open(&desk)?;
+    let stop = Stop::listen()?;
+    let comparison = Comparison { desk: &desk, stop: &stop, test: test_text(&desk)? };
+    let found = comparison.all(winner, &config)?;
+    let study = state.study.unwrap_or_default();
+    desk.journal.write(vec![Op::StudyAttr { study, key: "final".into(), value: found.clone() }])?;
+    out.line(found["verdict"].as_str().unwrap_or_default())?;
+    out.json(&found)
+}
+
+/// Notes that the test was opened: it can be only once, also when what follows is killed.
+fn open(desk: &Desk) -> anyhow::Result<()> {
+    let decide = |state: &State| -> anyhow::Result<(Vec<Op>, ())> {
+        if state.attrs.contains_key("final_opened") {
+            let message = "the locked test was opened before and did not come to an end; a second look would not be a test";
+            return Err(Exit::new(FAILURE, message).into());
+        }
+        let value = json!(search::journal::now());
+        Ok((vec![Op::StudyAttr { study: state.study.unwrap_or_default(), key: "final_opened".into(), value }], ()))
+    };
+    desk.journal.transact(decide).map(|_| ())
+}
+
+/// The locked text; none where the data are the user's and no test was named.
+fn test_text(desk: &Desk) -> anyhow::Result<Option<PathBuf>> {
+    if let Some(path) = &desk.study.test_data {
+        return Ok(Some(path.into()));
+    }
+    if desk.study.train.iter().any(|a| a.starts_with("--data=") && a != "--data=stories") {
+        return Ok(None);
+    }
+    let path = desk.folder.join("test.txt");
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["data", "stories", "-q", "--stories", &TEST_STORIES.to_string(), "--seed", &TEST_SEED.to_string(), "--out"]);
+    let output = command.arg(&path).output()?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        return Err(Exit::new(FAILURE, format!("the test stories could not be written: {said}")).into());
+    }
+    Ok(Some(path))
+}
+
+struct Comparison<'a> {
+    desk: &'a Desk,
+    stop: &'a Stop,
+    test: Option<PathBuf>,
+}
+
+impl Comparison<'_> {
+    fn all(&self, winner: usize, config: &Config) -> anyhow::Result<Json> {
+        let study = &self.desk.study;
+        let baseline = self.arm("baseline", &study.baseline)?;
+        let best = self.arm("winner", config)?;
+        let gains: Vec<f64> = baseline.iter().zip(&best).map(|(a, b)| a - b).collect();
+        let (mean, low, high) = stats::interval(&gains, 0.95);
+        let mut changes = Vec::new();
+        for (i, param) in study.space.params.iter().enumerate().filter(|(i, _)| config[*i] != study.baseline[*i]) {
+            let mut without = config.clone();
+            without[i] = study.baseline[i];
+            let without = study.settle(without);
+            let values = self.arm(&format!("without-{}", param.name), &without)?;
+            let effect: Vec<f64> = values.iter().zip(&best).map(|(a, b)| a - b).collect();
+            let (mean, low, high) = stats::interval(&effect, 0.95);
+            changes.push(json!({
+                "param": param.name, "from": param.json(study.baseline[i]), "to": param.json(config[i]),
+                "effect": mean, "low": low, "high": high, "supported": low > 0.0,
+            }));
+        }
+        let objective = study.objective.name();
+        let on = if self.test.is_some() { "the locked test" } else { "the validation text (no test was named)" };
+        let said = if low > 0.0 {
+            format!(
+                "improved: trial {winner} is {mean:.4} {objective} below the baseline on {on}, 95% interval {low:.4} to {high:.4}, \
+                 {} fresh pairs",
+                gains.len()
+            )
+        } else {
+            format!(
+                "no detectable improvement: {mean:.4} {objective} on {on}, 95% interval {low:.4} to {high:.4}, {} fresh pairs",
+                gains.len()
+            )
+        };
+        Ok(json!({
+            "verdict": said, "opened": true, "test": self.test, "winner": winner, "pairs": gains.len(), "baseline": baseline,
+            "values": best, "gain": mean, "low": low, "high": high, "level": 0.95, "changes": changes,
+        }))
+    }
+
+    /// Values of `config` over the final seeds.
+    fn arm(&self, name: &str, config: &Config) -> anyhow::Result<Vec<f64>> {
+        let one = |i: usize| -> anyhow::Result<f64> {
+            let seed = self.desk.study.final_seed(i);
+            let folder = self.desk.folder.join("final").join(format!("{name}-{i}"));
+            let run = Run { config, seed, share: 1.0, folder: folder.clone(), keep: self.test.is_some() };
+            let state = self.desk.journal.state()?;
+            let record = trial::run(self.desk, &state, &run, self.stop).map_err(|failure| match failure {
+                Failure::Error(error) => error,
+                Failure::Stopped => Exit::new(130, "stopped in the final comparison").into(),
+                Failure::Crash(why) => Exit::new(FAILURE, format!("final run {name}, seed {seed}: {why}")).into(),
+            })?;
+            let value = match &self.test {
+                Some(test) => self.evaluate(&folder.join("run"), test)?,
+                None => record.get("value").and_then(Json::as_f64).unwrap_or(f64::NAN),
+            };
+            let _ = std::fs::remove_dir_all(folder.join("run/checkpoints"));
+            Ok(value)
+        };
+        (0..self.desk.study.final_pairs).map(one).collect()
+    }
+
+    fn evaluate(&self, run: &Path, test: &Path) -> anyhow::Result<f64> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("eval").arg(run.join("checkpoints/last")).arg("--data").arg(test);
+        command.args(["--val-fraction", "1", "--json", "-q"]);
+        command.args(self.desk.study.train.iter().filter(|a| a.starts_with("--threads=")));
+        let output = command.output()?;
+        let said = || String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        if !output.status.success() {
+            return Err(Exit::new(FAILURE, format!("{}: cannot be evaluated: {}", run.display(), said())).into());
+        }
+        let record: Json = serde_json::from_slice(&output.stdout)?;
+        let key = if self.desk.study.objective.name() == "val_bpb" { "bpb" } else { "loss" };
+        let value = record.get(key).and_then(Json::as_f64);
+        value.ok_or_else(|| SearchError::Value(format!("{}: no {key} on the test text", run.display())).into())
+    }
+}
