@@ -59,9 +59,9 @@ pub struct SearchNewArgs {
     /// Seeds that every trial is measured on first
     #[arg(long, value_name = "K", default_value = "4", value_parser = positive_size)]
     pub seeds: usize,
-    /// What is made small
-    #[arg(long, value_name = "NAME", default_value = "val_bpb", value_parser = clap::builder::PossibleValuesParser::new(["val_bpb", "val_loss"]))]
-    pub objective: String,
+    /// What is made small [default: val_bpb; val_loss for raw token files, whose bytes nobody knows]
+    #[arg(long, value_name = "NAME", value_parser = clap::builder::PossibleValuesParser::new(["val_bpb", "val_loss"]))]
+    pub objective: Option<String>,
     /// Budget of a run: the tokens that the baseline trains on in this time, the same for every run
     #[arg(long, value_name = "TIME", conflicts_with_all = ["trial_tokens", "trial_clock"])]
     pub trial_time: Option<String>,

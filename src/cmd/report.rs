@@ -12,6 +12,11 @@ use crate::report;
 /// Writes the report.
 pub fn run(args: &ReportArgs, out: Out) -> anyhow::Result<()> {
     let paths: Vec<&Path> = args.runs.iter().map(PathBuf::as_path).collect();
+    if let [study] = paths.as_slice()
+        && study.join("study.json").is_file()
+    {
+        return super::search::report(study, args.out.as_deref(), out);
+    }
     let html = report::of_runs(&paths)?;
     let path = match (&args.out, paths.as_slice()) {
         (Some(path), _) => path.clone(),

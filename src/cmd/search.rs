@@ -22,6 +22,8 @@ use serde_json::Value as Json;
 use crate::cli::SearchVerb;
 use crate::out::Out;
 
+pub use page::run as report;
+
 /// The journal in a study's folder.
 pub const JOURNAL: &str = "journal.log";
 
@@ -35,7 +37,7 @@ pub fn run(verb: &SearchVerb, out: Out) -> anyhow::Result<u8> {
         SearchVerb::Status(args) => show::status(&args.study, out)?,
         SearchVerb::Show(args) => show::run(&args.study, out)?,
         SearchVerb::Final(args) => finale::run(&args.study, out)?,
-        SearchVerb::Report(args) => page::run(&args.study, out)?,
+        SearchVerb::Report(args) => page::run(&args.study, None, out)?,
     }
     Ok(0)
 }

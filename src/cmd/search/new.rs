@@ -150,7 +150,7 @@ fn study(args: &SearchNewArgs, space: Space, resolved: &Resolved, shape: Option<
         baseline: baseline(&space, resolved, shape),
         shape,
         proportion: args.preset.as_deref() == Some("original"),
-        objective: if args.objective == "val_loss" { Objective::ValLoss } else { Objective::ValBpb },
+        objective: objective(args, resolved),
         budget,
         rules: Rules {
             alpha: args.alpha,
@@ -178,6 +178,15 @@ fn study(args: &SearchNewArgs, space: Space, resolved: &Resolved, shape: Option<
     }
     study.baseline = study.settle(study.baseline.clone());
     Ok(study)
+}
+
+fn objective(args: &SearchNewArgs, resolved: &Resolved) -> Objective {
+    let raw = resolved.config.data.ends_with(".bin") && resolved.config.tokenizer.is_none();
+    match args.objective.as_deref() {
+        Some("val_loss") => Objective::ValLoss,
+        None if raw => Objective::ValLoss,
+        _ => Objective::ValBpb,
+    }
 }
 
 /// What the arguments of `train` and its defaults say, where the ranges hold it; else the middle.

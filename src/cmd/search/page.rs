@@ -16,12 +16,12 @@ const SIZE: (f64, f64) = (900.0, 320.0);
 /// Space around it.
 const MARGIN: f64 = 50.0;
 
-/// Writes `report.html` into the study's folder.
-pub fn run(folder: &Path, out: Out) -> anyhow::Result<()> {
+/// Writes `report.html` into the study's folder, or the file that was named.
+pub fn run(folder: &Path, file: Option<&Path>, out: Out) -> anyhow::Result<()> {
     let desk = Desk::open(folder)?;
     let state = desk.journal.state()?;
     let html = page(&desk, &state);
-    let path = folder.join("report.html");
+    let path = file.map_or_else(|| folder.join("report.html"), Path::to_path_buf);
     std::fs::write(&path, &html)?;
     out.line(format!("{}: opens in any browser, loads nothing", path.display()))?;
     out.json(&json!({ "report": path, "bytes": html.len() }))
