@@ -31,16 +31,25 @@ pub fn run(args: &SearchProposeArgs, out: Out) -> anyhow::Result<()> {
         let config = desk.study.settle(config);
         let number = state.trials.len();
         if let Some(same) = worker::same(&desk, state, &config, number) {
-            let verdict = state.trials.get(same).and_then(|t| t.text("verdict")).unwrap_or("not judged yet");
-            return Err(usage(format!("the same configuration is trial {same} ({verdict}): it is not run again")));
+            return Ok((Vec::new(), same));
         }
         let attrs = json!({ "source": "proposed", "hypothesis": args.why });
         Ok((vec![Op::Enqueue { study: state.study.unwrap_or_default(), fixed: space.json(&config), attrs }], number))
     };
     let (number, state) = desk.journal.transact(decide)?;
-    let params = state.trials.get(number).and_then(|t| t.fixed(space)).map(|c| space.json(&c));
-    out.say(format!("trial {number} waits; next: {} search run {} --trials 1", crate::out::program(), args.study.display()));
-    out.json(&json!({ "number": number, "state": "waiting", "params": params }))
+    let trial = state.trials.get(number);
+    let params = trial.and_then(|t| t.config(space).or_else(|| t.fixed(space))).map(|c| space.json(&c));
+    let verdict = trial.and_then(|t| t.text("verdict"));
+    let known = trial.is_some_and(|t| t.worker != desk.journal.worker());
+    if known {
+        let judged = verdict.unwrap_or("not judged yet");
+        out.warn(format!("the same configuration is trial {number} ({judged}): it is not run again"));
+    } else {
+        let next = format!("{} search run {} --trials 1", crate::out::program(), args.study.display());
+        out.say(format!("trial {number} waits; next: {next}"));
+    }
+    let state = trial.map(|t| t.state.name());
+    out.json(&json!({ "number": number, "state": state, "params": params, "verdict": verdict, "known": known }))
 }
 
 /// `program.md`: the rules of the study for a coding agent.
@@ -63,7 +72,7 @@ pub fn program(study: &Study, folder: &Path) -> String {
          - A trial is Keep only when it beats the incumbent by a paired test on seeds that were never used before. The whole\n  \
            search has a chance of at most {} to keep anything that is no better; {} trials in all. No way leads around it.\n\
          - Gains below {} are not worth a change. \"No detectable improvement\" is a result.\n\
-         - A configuration is never run twice; a proposal that was tried is refused with its verdict.\n\
+         - A configuration is never run twice; a proposal that was tried is answered with its trial and verdict (`known`).\n\
          - Do not edit `journal.log`, `study.json` or anything else in `{folder}`; do not run `train` on the test text.\n\
          - Report the confirmed gain with its interval, never the best single run.\n",
         study.name,
