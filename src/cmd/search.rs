@@ -111,7 +111,7 @@ impl Desk {
     /// Whether equal runs are to be equal.
     pub fn is_repeatable(&self) -> bool {
         let limited = self.study.train.iter().any(|a| a.starts_with("--max-time"));
-        !matches!(self.study.budget, Budget::Clock(_)) && !(self.study.budget == Budget::Given && limited)
+        !(matches!(self.study.budget, Budget::Clock(_)) || self.study.budget == Budget::Given && limited)
     }
 
     /// Trials that count: not those whose worker died.

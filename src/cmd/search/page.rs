@@ -57,10 +57,10 @@ fn page(desk: &Desk, state: &State) -> String {
         escape(&noise).replace('\n', "<br>"),
     );
     let r = &desk.study.rules;
-    let _ = write!(
+    let _ = writeln!(
         html,
         "<p>{objective}, lower is better; {} seeds a trial, at most {} fresh pairs in {} looks; chance of any false keep at most \
-         {}; smallest effect worth a change {}.</p>\n",
+         {}; smallest effect worth a change {}.</p>",
         r.seeds, r.max_pairs, r.looks, r.alpha, r.min_effect
     );
     let _ = write!(html, "<h2>History</h2>\n{}\n", history(desk, state));
