@@ -18,7 +18,7 @@ use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 pub use assumed::AssumedArgs;
 pub use bench::{BenchArgs, Estimators};
 pub use chat::ChatArgs;
-pub use look::{ExplainArgs, ManArgs, ReportArgs};
+pub use look::{DashArgs, ExplainArgs, ManArgs, ReportArgs};
 pub use mil::{MilCheckArgs, MilPrintArgs, MilRunArgs, MilVerb, NumericsArg, PipelineArgs};
 pub use power::PowerArgs;
 pub use search::{SearchNewArgs, SearchProposeArgs, SearchVerb};
@@ -99,6 +99,9 @@ pub enum Verb {
     /// Programs of the Neural Engine: written, checked, run on the interpreter
     #[command(subcommand, after_help = examples::MIL)]
     Mil(MilVerb),
+    /// Running and finished runs in this terminal: curves, machine, samples; start, stop, save
+    #[command(after_help = examples::DASH)]
+    Dash(DashArgs),
     /// One HTML file with the curves and tables of a run, or of several beside each other
     #[command(after_help = examples::REPORT)]
     Report(ReportArgs),

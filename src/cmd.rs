@@ -4,6 +4,7 @@ pub mod bench;
 pub mod chat;
 pub mod completions;
 pub mod convert;
+pub mod dash;
 pub mod data;
 pub mod doctor;
 pub mod eval;

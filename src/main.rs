@@ -7,6 +7,7 @@ mod cli;
 mod cmd;
 mod config;
 mod corpus;
+mod dash;
 mod exit;
 mod model_file;
 mod npy;
@@ -62,6 +63,7 @@ fn run(cli: Cli, out: Out) -> anyhow::Result<u8> {
         Verb::Models => cmd::models::run(out)?,
         Verb::Mil(verb) => cmd::mil::run(&verb, out)?,
         Verb::Bench(args) => cmd::bench::run(&args, out)?,
+        Verb::Dash(args) => cmd::dash::run(&args, out)?,
         Verb::Report(args) => cmd::report::run(&args, out)?,
         Verb::Doctor(args) => cmd::doctor::run(&args, out)?,
         Verb::Power(args) => return cmd::power::run(&args, out),

@@ -103,6 +103,13 @@ pub const MIL_RULES: &str = "Examples:
   autoane mil rules
   autoane mil rules --json";
 
+pub const DASH: &str = "Examples:
+  autoane dash
+  autoane dash runs/NAME
+  autoane dash runs --once               one screen as text
+
+? shows the keys. Without a terminal one screen is printed; COLUMNS and LINES set its size.";
+
 pub const REPORT: &str = "Examples:
   autoane report runs/NAME
   autoane report runs/NAME-1 runs/NAME-2 --out both.html";

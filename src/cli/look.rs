@@ -15,6 +15,17 @@ pub struct ReportArgs {
     pub out: Option<PathBuf>,
 }
 
+/// `dash [RUN|RUNS-FOLDER]`
+#[derive(Clone, Debug, Args)]
+pub struct DashArgs {
+    /// A run, or a folder of runs
+    #[arg(default_value = "runs", value_name = "RUN")]
+    pub path: PathBuf,
+    /// Print one screen and leave, as where there is no terminal
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", hide_default_value = true, hide_possible_values = true)]
+    pub once: bool,
+}
+
 /// `explain CODE`
 #[derive(Clone, Debug, Args)]
 pub struct ExplainArgs {
