@@ -54,7 +54,7 @@ fn unknown_words_are_usage_errors_that_suggest_the_nearest() {
     fails(&["trian"], 2, &["'train'"]);
     fails(&["train", "storys-36m", "--dry-run"], 2, &["did you mean `stories-36m`?"]);
     fails(&["train", "--schedule", "cosin"], 2, &["cosine"]);
-    fails(&["search", "new"], 2, &["unrecognized subcommand"]);
+    fails(&["serve"], 2, &["unrecognized subcommand"]);
     fails(&[], 2, &["Usage"]);
 }
 
