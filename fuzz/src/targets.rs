@@ -225,7 +225,8 @@ fn read_prepared(dir: &Path) -> Result<(), Complaint> {
 fn read_text(dir: &Path, name: &str) -> Result<(), Complaint> {
     let tokenizer = TokenizerChoice::Given(Arc::new(Tokenizer::load(dir).map_err(data)?));
     let source = Source::open(&dir.join(name)).map_err(data)?;
-    data::prepare(&PrepareOptions { source, tokenizer, threads: 1 }, &dir.join("out"), &mut |_, _| {}).map_err(data)?;
+    data::prepare(&PrepareOptions { source, tokenizer, threads: 1, template: None }, &dir.join("out"), &mut |_, _| {})
+        .map_err(data)?;
     Ok(())
 }
 

@@ -27,8 +27,12 @@ pub fn prepared_folder(dir: &Path) {
     fs::write(&text, TEXT).expect("a text can be written");
     let tokenizer = Tokenizer::from_bytes(tokenizer_json().into_bytes(), None, &text).expect("a sound tokenizer");
     let out = dir.join("prepared");
-    let options =
-        PrepareOptions { source: Source::Files(vec![text]), tokenizer: TokenizerChoice::Given(Arc::new(tokenizer)), threads: 1 };
+    let options = PrepareOptions {
+        source: Source::Files(vec![text]),
+        tokenizer: TokenizerChoice::Given(Arc::new(tokenizer)),
+        threads: 1,
+        template: None,
+    };
     data::prepare(&options, &out, &mut |_, _| {}).expect("a text can be prepared");
     for entry in fs::read_dir(&out).expect("the folder was just made").flatten() {
         fs::rename(entry.path(), dir.join(entry.file_name())).expect("files can be moved");
