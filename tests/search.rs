@@ -273,3 +273,33 @@ fn a_dirty_tree_is_refused_and_a_clean_one_stays_as_it_is() {
     assert!(git(root, &["log", "--format=%s", "-1", "autoane/s"]).contains("keep trial 0"));
     assert!(git(root, &["show", "autoane/s:s/incumbent.toml"]).contains("learning-rate = "));
 }
+
+/// A kill in the final comparison loses no run of it and opens no second test: the same seeds go on, and the answer stays.
+#[test]
+fn a_final_comparison_that_was_killed_goes_on() {
+    let place = Place::new();
+    let mut words =
+        vec!["search", "new", "s", "--param", "learning-rate=1e-6..1e-1:log", "--seeds", "2", "--trial-tokens", "640"];
+    words.extend(["--objective", "val_loss", "--json", "--", "--model-config", SHAPE, "--data", "tokens.bin", "--seq-len", "16"]);
+    words.extend(["--batch-size", "2", "--threads", "1", "--val-tokens", "256", "--learning-rate", "1e-6"]);
+    place.json(&words);
+    place.json(&["search", "propose", "s", "--set", "learning-rate=2e-2", "--json"]);
+    place.json(&["search", "run", "s", "--trials", "2", "--json"]);
+    let values =
+        || place.journal().iter().filter(|l| l["user_attr"].to_string().contains("final_value")).cloned().collect::<Vec<_>>();
+    let mut child = place.command(&["search", "final", "s"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    while values().len() < 3 && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let before = values();
+    assert!((3..16).contains(&before.len()), "{before:?}");
+    let found = place.json(&["search", "final", "s", "--json"]);
+    assert_eq!((found["pairs"].as_u64(), found["opened"].as_bool()), (Some(8), Some(true)));
+    assert!(found["low"].as_f64().unwrap() > 0.0 && found["verdict"].as_str().unwrap().starts_with("improved: trial"));
+    assert_eq!(values()[..before.len()], before[..]);
+    assert_eq!(values().len(), 24, "baseline, winner and the winner without its change, 8 each");
+    assert_eq!(place.journal().iter().filter(|l| l["user_attr"].get("final_opened").is_some()).count(), 1);
+    assert_eq!(place.json(&["search", "final", "s", "--json"]), found, "the answer is looked up, not measured again");
+}

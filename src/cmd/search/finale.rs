@@ -1,6 +1,7 @@
 //! The end of a study: baseline against winner on fresh seeds, on a text that no trial has seen, opened once; then the winner
 //! with each of its changes left out.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -35,7 +36,8 @@ pub fn run(folder: &Path, out: Out) -> anyhow::Result<()> {
         out.line(&said)?;
         return out.json(&json!({ "verdict": said, "opened": false, "detectable": calibration.detectable }));
     };
-    open(&desk)?;
+    let _alone = alone(&desk)?;
+    open(&desk, winner)?;
     let stop = Stop::listen()?;
     let comparison = Comparison { desk: &desk, stop: &stop, test: test_text(&desk)? };
     let found = comparison.all(winner, &config)?;
@@ -45,17 +47,33 @@ pub fn run(folder: &Path, out: Out) -> anyhow::Result<()> {
     out.json(&found)
 }
 
-/// Notes that the test was opened: it can be only once, also when what follows is killed.
-fn open(desk: &Desk) -> anyhow::Result<()> {
+/// Notes that the test was opened, and for whom. No trial runs after that, so that what was killed here goes on with the same
+/// runs over the same seeds: still one look.
+fn open(desk: &Desk, winner: usize) -> anyhow::Result<()> {
     let decide = |state: &State| -> anyhow::Result<(Vec<Op>, ())> {
-        if state.attrs.contains_key("final_opened") {
-            let message = "the locked test was opened before and did not come to an end; a second look would not be a test";
-            return Err(Exit::new(FAILURE, message).into());
+        match state.attrs.get("final_opened") {
+            Some(opened) if opened["winner"] == json!(winner) => return Ok((Vec::new(), ())),
+            Some(opened) => {
+                let message = format!(
+                    "the locked test was opened for another winner than trial {winner} ({opened}); a second look would not be a test"
+                );
+                return Err(Exit::new(FAILURE, message).into());
+            }
+            None => (),
         }
-        let value = json!(search::journal::now());
+        let value = json!({ "at": search::journal::now(), "winner": winner });
         Ok((vec![Op::StudyAttr { study: state.study.unwrap_or_default(), key: "final_opened".into(), value }], ()))
     };
     desk.journal.transact(decide).map(|_| ())
+}
+
+/// Held while the final runs are made, so that two processes do not make them twice.
+fn alone(desk: &Desk) -> anyhow::Result<File> {
+    let folder = desk.folder.join("final");
+    std::fs::create_dir_all(&folder)?;
+    let file = File::create(folder.join("lock"))?;
+    file.try_lock().map_err(|_| Exit::new(FAILURE, "another `search final` of this study is running"))?;
+    Ok(file)
 }
 
 /// The locked text; none where the data are the user's and no test was named.
@@ -126,23 +144,37 @@ impl Comparison<'_> {
     /// Values of `config` over the final seeds.
     fn arm(&self, name: &str, config: &Config) -> anyhow::Result<Vec<f64>> {
         let one = |i: usize| -> anyhow::Result<f64> {
-            let seed = self.desk.study.final_seed(i);
-            let folder = self.desk.folder.join("final").join(format!("{name}-{i}"));
-            let run = Run { config, seed, share: 1.0, folder: folder.clone(), keep: self.test.is_some() };
+            let key = format!("final_value {name} {i}");
             let state = self.desk.journal.state()?;
-            let record = trial::run(self.desk, &state, &run, self.stop).map_err(|failure| match failure {
-                Failure::Error(error) => error,
-                Failure::Stopped => Exit::new(130, "stopped in the final comparison").into(),
-                Failure::Crash(why) => Exit::new(FAILURE, format!("final run {name}, seed {seed}: {why}")).into(),
-            })?;
-            let value = match &self.test {
-                Some(test) => self.evaluate(&folder.join("run"), test)?,
-                None => record.get("value").and_then(Json::as_f64).unwrap_or(f64::NAN),
-            };
-            let _ = std::fs::remove_dir_all(folder.join("run/checkpoints"));
+            if let Some(value) = state.attrs.get(&key).and_then(Json::as_f64) {
+                return Ok(value);
+            }
+            let value = self.value(&state, name, config, i)?;
+            let study = state.study.unwrap_or_default();
+            self.desk.journal.write(vec![Op::StudyAttr { study, key, value: json!(value) }])?;
             Ok(value)
         };
         (0..self.desk.study.final_pairs).map(one).collect()
+    }
+
+    /// Trains with the `i`-th final seed, and evaluates on the locked text where there is one.
+    fn value(&self, state: &State, name: &str, config: &Config, i: usize) -> anyhow::Result<f64> {
+        let seed = self.desk.study.final_seed(i);
+        // a run of a process that was killed may still be going on in its folder
+        let folders = (1..).map(|attempt| self.desk.folder.join("final").join(format!("{name}-{i}-{attempt}")));
+        let folder = folders.into_iter().find(|f| !f.exists()).unwrap_or_default();
+        let run = Run { config, seed, share: 1.0, folder: folder.clone(), keep: self.test.is_some() };
+        let record = trial::run(self.desk, state, &run, self.stop).map_err(|failure| match failure {
+            Failure::Error(error) => error,
+            Failure::Stopped => Exit::new(130, "stopped in the final comparison; `search final` goes on with it").into(),
+            Failure::Crash(why) => Exit::new(FAILURE, format!("final run {name}, seed {seed}: {why}")).into(),
+        })?;
+        let value = match &self.test {
+            Some(test) => self.evaluate(&folder.join("run"), test)?,
+            None => record.get("value").and_then(Json::as_f64).unwrap_or(f64::NAN),
+        };
+        let _ = std::fs::remove_dir_all(folder.join("run/checkpoints"));
+        Ok(value)
     }
 
     fn evaluate(&self, run: &Path, test: &Path) -> anyhow::Result<f64> {
