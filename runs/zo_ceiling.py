@@ -1,0 +1,58 @@
+#!/usr/bin/env python3
+"""Does fine-tuning from losses alone have a ceiling? The same LoRA adapter of a small released model (stories260K, rank 2, attention) on
+text of another kind, trained for more and more steps, each time with the rate annealed over all of them: if there is a ceiling, more
+steps stop helping above what backpropagation reaches.
+
+Usage: runs/zo_ceiling.py MODEL TEXT [--steps 2000,8000,32000] [--seeds 4] [--jobs 1] [--out DIR]     AUTOANE: the program
+"""
+
+import argparse
+import json
+import subprocess
+
+from pool import AUTOANE, Pool, evals, interval, version
+
+# learning rates: the best on seed 1000 over 8,000 steps, of 3e-5, 1e-4, 2e-4 and of 3e-3, 1e-2, 3e-2
+METHODS = {"mezo": ["--optimizer", "sgd", "--learning-rate", "1e-4"], "backprop": ["--learning-rate", "1e-2"]}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model")
+    parser.add_argument("text")
+    parser.add_argument("--steps", default="2000,8000,32000")
+    parser.add_argument("--methods", default="mezo,backprop")
+    parser.add_argument("--seeds", type=int, default=4)
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--deadline", type=float, default=1e9, help="seconds after which no run is begun")
+    parser.add_argument("--out", default="runs/zo-ceiling")
+    args = parser.parse_args()
+    if args.seeds < 3:
+        parser.error("fewer than 3 seeds say nothing about a difference")
+    pool = Pool(args.out, args.jobs, args.deadline)
+    data = pool.out / "data"
+    if not data.exists():
+        command = [AUTOANE, "data", "tokenize", args.text, "--tokenizer", args.model, "--out", str(data), "-q"]
+        subprocess.run(command, check=True)
+    keys = [(m, int(n), s) for n in args.steps.split(",") for m in args.methods.split(",") for s in range(1, args.seeds + 1)]
+    common = [args.model, "--data", data, "--lora", "--lora-rank", 2, "--lora-targets", "attention", "--seq-len", 128, "--batch-size", 4]
+    common += ["--val-tokens", 32768, "--threads", 1]
+    runs = {
+        f"{m}-{n}-{s}": [*common, "--method", m, "--seed", s, "--steps", n, "--eval-every", n // 8, *METHODS[m]] for m, n, s in keys
+    }
+    made = pool.train(runs)
+    rows = []
+    for (method, count, seed), events in zip(keys, made.values()):
+        curve = [[e["step"], e["val_loss"]] for e in evals(events or [])]
+        rows.append({"method": method, "steps": count, "seed": seed, "curve": curve})
+    (pool.out / "record.json").write_text(json.dumps({"version": version(), "arguments": vars(args), "rows": rows}, indent=1))
+    print("| method | steps | validation loss | lower than at the start by |\n|---|---|---|---|")
+    for method, count in dict.fromkeys((m, n) for m, n, _ in keys):
+        mine = [r["curve"] for r in rows if (r["method"], r["steps"]) == (method, count) and r["curve"]]
+        if len(mine) < 3:
+            continue
+        end, low = interval([c[-1][1] for c in mine]), interval([c[0][1] - c[-1][1] for c in mine])
+        print(f"| {method} | {count} | {end[0]:.4f} ± {end[1]:.4f} | {low[0]:.4f} ± {low[1]:.4f} |")
+
+
+main()
