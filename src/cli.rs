@@ -55,6 +55,9 @@ pub struct GlobalArgs {
     /// Print exactly one JSON object on stdout when the verb ends; nothing when it fails before it has one
     #[arg(long, global = true, value_name = "BOOL", action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", hide_default_value = true, hide_possible_values = true)]
     pub json: bool,
+    /// Measure energy beside it, after so long a rest of the machine: joules beyond rest, by part, a step and a token [10s if no time is named]
+    #[arg(long, global = true, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "10s", value_parser = crate::config::duration)]
+    pub power: Option<std::time::Duration>,
     /// No messages but warnings and errors
     #[arg(short, long, global = true, value_name = "BOOL", action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", hide_default_value = true, hide_possible_values = true)]
     pub quiet: bool,

@@ -13,6 +13,7 @@ mod model_file;
 mod npy;
 mod out;
 mod place;
+mod power;
 mod probes;
 mod report;
 mod run;
@@ -38,7 +39,7 @@ fn main() -> ExitCode {
         }
     };
     let out = Out::new(cli.global.json, cli.global.quiet, cli.global.verbose);
-    match std::panic::catch_unwind(|| run(cli, out)) {
+    match std::panic::catch_unwind(|| metered(cli, out)) {
         Ok(Ok(code)) => ExitCode::from(code),
         Ok(Err(error)) if exit::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Ok(Err(error)) => {
@@ -47,6 +48,23 @@ fn main() -> ExitCode {
         }
         Err(_) => ExitCode::from(exit::INTERNAL),
     }
+}
+
+/// Does what was asked, with its energy measured beside it where that was asked for.
+fn metered(cli: Cli, out: Out) -> anyhow::Result<u8> {
+    let Some(rest) = cli.global.power else { return run(cli, out) };
+    if matches!(cli.verb, Verb::Power(_)) {
+        return Err(exit::usage("--power measures a verb, and `power` a command: leave one out"));
+    }
+    let out = out.metered(rest);
+    let result = run(cli, out);
+    if let Some(power) = out.power() {
+        if result.is_ok() {
+            power.report(out);
+        }
+        power.close();
+    }
+    result
 }
 
 /// Does what was asked; gives the exit code of a verb that ended without an error.

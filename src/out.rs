@@ -6,29 +6,59 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::power::Power;
+
 /// Time between progress lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
 /// Where and how much to say.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Out {
     json: bool,
     quiet: bool,
     verbose: bool,
     bars: bool,
+    /// With how long a rest the verb is metered, and by what.
+    power: Option<(Duration, &'static Power)>,
 }
 
 impl Out {
     /// Says what `json`, `quiet` and `verbose` allow; looks at the terminal, `TERM` and `NO_COLOR`.
     pub fn new(json: bool, quiet: bool, verbose: bool) -> Out {
         let dumb = std::env::var_os("TERM").is_some_and(|t| t == "dumb");
-        Out { json, quiet, verbose, bars: !quiet && !dumb && std::io::stderr().is_terminal() }
+        Out { json, quiet, verbose, bars: !quiet && !dumb && std::io::stderr().is_terminal(), power: None }
     }
 
     /// The flags that another process of this program needs to speak as this one does.
-    pub fn flags(&self) -> Vec<&'static str> {
+    pub fn flags(&self) -> Vec<String> {
         let flags = [(self.json, "--json"), (self.quiet, "--quiet"), (self.verbose, "--verbose")];
-        flags.into_iter().filter(|(on, _)| *on).map(|(_, flag)| flag).collect()
+        let flags = flags.into_iter().filter(|(on, _)| *on).map(|(_, flag)| flag.to_owned());
+        flags.chain(self.power.map(|(rest, _)| format!("--power={}s", rest.as_secs_f64()))).collect()
+    }
+
+    /// The same, and the verb's energy is measured: after `rest`, and part of its JSON object.
+    pub fn metered(self, rest: Duration) -> Out {
+        // one for the life of the process
+        Out { power: Some((rest, Box::leak(Box::new(Power::begin(rest, self))))), ..self }
+    }
+
+    /// The measurement of this verb's energy, where one was asked for.
+    pub fn power(&self) -> Option<&'static Power> {
+        self.power.map(|(_, power)| power)
+    }
+
+    /// The part of the verb whose energy is of interest begins now.
+    pub fn work_begins(&self) {
+        if let Some(power) = self.power() {
+            power.work_begins();
+        }
+    }
+
+    /// It ends now, and was so many steps and tokens.
+    pub fn work_ends(&self, steps: Option<u64>, tokens: Option<u64>) {
+        if let Some(power) = self.power() {
+            power.work_ends(steps, tokens);
+        }
     }
 
     /// Whether only warnings and errors are said.
@@ -81,7 +111,14 @@ impl Out {
     /// # Errors
     /// Those of the write.
     pub fn json(&self, value: &serde_json::Value) -> anyhow::Result<()> {
-        if self.json { write_stdout(&format!("{value}\n")) } else { Ok(()) }
+        if !self.json {
+            return Ok(());
+        }
+        let mut value = value.clone();
+        if let (Some(power), Some(object)) = (self.power(), value.as_object_mut()) {
+            object.insert("power".to_owned(), power.json());
+        }
+        write_stdout(&format!("{value}\n"))
     }
 
     /// Rows under a heading, columns aligned; numbers (right) and texts (left) are told apart by their first character.

@@ -138,9 +138,10 @@ pub const VERIFY: &str = "Examples:
 
 pub const POWER: &str = "Examples:
   autoane power -- autoane train --steps 100
-  autoane power --idle 30s --per 51200 --json -- autoane train --tokens 51200
+  autoane power --idle 30s --tokens 51200 --json -- autoane train --tokens 51200
 
-Where the machine shows no meter, it ends with 69 and says which were looked for and how to enable them.";
+Where the machine shows no meter, it ends with 69 and says which were looked for and how to enable them. Every other verb
+takes --power, which measures beside it, and goes on without a meter.";
 pub const SEARCH: &str = "Examples:
   autoane search new s --param learning-rate=1e-4..1e-2:log --trial-tokens 100000 -- stories-1m
   autoane search run s --trials 20

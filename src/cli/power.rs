@@ -1,5 +1,6 @@
 //! Arguments of `power`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -15,15 +16,20 @@ pub struct PowerArgs {
     /// Time between samples
     #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = config::duration)]
     pub interval: Duration,
-    /// Divide by this number: tokens, or steps, of the command
+    /// Steps of the command: joules of each are said
     #[arg(long, value_name = "N", value_parser = count)]
-    pub per: Option<f64>,
+    pub steps: Option<u64>,
+    /// Tokens of the command: joules of each are said
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub tokens: Option<u64>,
+    /// Append every reading to this file, a JSON object a line
+    #[arg(long, value_name = "FILE")]
+    pub readings: Option<PathBuf>,
     /// What to run
     #[arg(required = true, last = true, value_name = "COMMAND")]
     pub command: Vec<String>,
 }
 
-fn count(text: &str) -> Result<f64, String> {
-    let found: Option<f64> = text.parse().ok().filter(|n: &f64| n.is_finite() && *n > 0.0);
-    found.ok_or_else(|| format!("found `{text}`, expected a number above 0"))
+fn count(text: &str) -> Result<u64, String> {
+    config::integer(text, 1, i64::MAX as u64)
 }

@@ -69,7 +69,10 @@ pub fn run(args: &BenchArgs, out: Out) -> anyhow::Result<()> {
     let mut params = engine::init(&job.spec, &layout, 0);
     let mut grad = vec![0.0; layout.len()];
     let tokens = random_tokens(job.config.batch_size * job.config.seq_len + 1, job.spec.vocab);
+    out.work_begins();
     let times = measure_steps(&job, &cpu, &mut params, &mut grad, &tokens, args.max_time, out)?;
+    let steps = times.step.len() as u64 + 1;
+    out.work_ends(Some(steps), Some(steps * (tokens.len() - 1) as u64));
     // read before the ceilings are measured: their arrays are no part of a step
     let peak = meter::peak_rss_bytes();
     out.detail("measuring what the machine can do");

@@ -21,7 +21,10 @@ pub fn run(args: &DoctorArgs, out: Out) -> anyhow::Result<()> {
     drop(progress);
     let neural = neural::look(args.probe, found.threads, out)?;
     let isa = cpu.isa();
-    let power = meter::power::open(MEASURE).map(|m| format!("{}: {}", m.name(), m.parts().join(", ")));
+    let power = meter::power::open(&crate::power::sys(), MEASURE).map(|m| {
+        let parts: Vec<String> = m.parts().into_iter().map(|p| p.name).collect();
+        format!("{}: {}", m.name(), parts.join(", "))
+    });
     let why = if args.machine.isa == "auto" { "the fastest that this machine has" } else { "asked for" };
     let [one, five, fifteen] = meter::load_average().unwrap_or_default();
     let (total, available) = (meter::total_memory(), meter::available_memory());

@@ -77,7 +77,9 @@ pub fn run(args: &EvalArgs, out: Out) -> anyhow::Result<()> {
         how.packing = Packing::Documents;
     }
     let params = model.params()?;
+    out.work_begins();
     let score = score(&cpu, model.spec(), &params, full, &how, out)?;
+    out.work_ends(None, Some(score.stats.tokens()));
     drop(params);
     let compact = match &model.map {
         Some(map) => compact_score(&cpu, &model, map, &corpus, &how, out)?.map(|s| (s, map.len())),

@@ -37,7 +37,9 @@ pub fn run(args: &GenerateArgs, out: Out) -> anyhow::Result<()> {
     let room = args.max_tokens.min(model.spec().context - prompt.len());
     let request = sample::Request { prompt: &prompt, config: args.sampling.config(), max_tokens: room };
     let mut said = Said::new(&tokenizer, &prompt, &args.stop);
+    out.work_begins();
     let made = sample::generate(&cpu, &speaker, request, known, ends, |id| said.take(id, out))?;
+    out.work_ends(None, Some(made.tokens as u64));
     said.finish(out)?;
     let why = match (made.ended, said.stopped) {
         (_, true) => "stop",

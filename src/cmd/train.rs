@@ -7,7 +7,7 @@ use serde_json::json;
 use train::TrainError;
 use train::events::{Event, Started};
 use train::guard::Incident;
-use train::trainer::{End, Host, Interrupt, Trainer};
+use train::trainer::{End, Host, Interrupt, Timings, Trainer};
 
 use crate::circumstances::Measuring;
 use crate::cli::TrainArgs;
@@ -15,7 +15,10 @@ use crate::config::{Device, Resolved, SETTINGS, TrainConfig, free_run_folder};
 use crate::exit::Exit;
 use crate::out::{self, Out};
 use crate::run::{Files, Predicted, Relay, RunFolder, RunHost, Shown, efficiency, restart, summary};
-use crate::wire::{self, Wired};
+use crate::{
+    power,
+    wire::{self, Wired},
+};
 
 /// Tokens of text that rows of unseen ids are fitted to.
 const PROBE: usize = 3072;
@@ -119,10 +122,12 @@ fn session(
     host.emit(&started(resolved, wired, cpu, &trainer))?;
     host.note_settings(&settings(config))?;
     let measuring = Measuring::of_run(config.device == Device::Ane);
+    out.work_begins();
     let mut outcome = match trainer.run(&mut host) {
         Ok(outcome) => outcome,
         Err(error) => return Err(bundle(error, &trainer, &host)),
     };
+    energy(&outcome.timings, host.folder(), out)?;
     Relay::join(Path::new(&run_dir), &mut outcome);
     if outcome.end == End::Restart {
         // a new process would know nothing of the signal that this one was sent
@@ -137,9 +142,8 @@ fn session(
         outcome.end = End::Interrupted(code);
     }
     let circumstances = measuring.end(host.step_seconds());
-    let (report, mut record) = efficiency(&outcome, &wired.spec, config, cpu, predicted, &circumstances);
-    record["recording_seconds"] = json!(host.recording().as_secs_f64());
-    host.folder().write("efficiency.json", &format!("{record:#}\n"))?;
+    let (report, record) = efficiency(&outcome, &wired.spec, config, cpu, predicted, &circumstances);
+    write_efficiency(record, &host)?;
     let sample = host.last_sample().map(str::to_owned);
     write_report(host.folder(), out);
     drop(host);
@@ -153,6 +157,19 @@ fn session(
     conclude(&outcome, sample.as_deref(), &run_dir, out)?;
     out.json(&summary(&outcome, &wired.spec, config, &run_dir))?;
     Ok(0)
+}
+
+/// What the session took, where that was asked for: the result, and every reading that it comes from.
+fn energy(timings: &Timings, folder: &RunFolder, out: Out) -> anyhow::Result<()> {
+    let Some(power) = out.power() else { return Ok(()) };
+    power.work_ends(Some(timings.counted), Some(timings.tokens));
+    power.write_readings(&folder.path.join(power::READINGS))?;
+    folder.write(power::RESULT, &format!("{:#}\n", power.json()))
+}
+
+fn write_efficiency(mut record: serde_json::Value, host: &RunHost<'_>) -> anyhow::Result<()> {
+    record["recording_seconds"] = json!(host.recording().as_secs_f64());
+    host.folder().write("efficiency.json", &format!("{record:#}\n"))
 }
 
 /// The page of the run as it now stands. The run is done and saved: the page may be missing.

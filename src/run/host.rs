@@ -217,6 +217,16 @@ impl<'a> RunHost<'a> {
         }
     }
 
+    /// Mean power since the last look, where it is measured; the readings so far are written down.
+    fn watts(&self) -> Option<f64> {
+        let power = self.out.power()?;
+        let watts = power.watts();
+        if let Err(error) = power.write_readings(&self.folder.path.join(crate::power::READINGS)) {
+            self.warn(format!("{error:#}"));
+        }
+        watts
+    }
+
     /// A warning is said in any case, above the progress bar where there is one.
     fn warn(&self, message: String) {
         if self.out.is_quiet() { self.out.warn(message) } else { self.bar.say(format!("warning: {message}")) }
@@ -267,7 +277,7 @@ impl Host for RunHost<'_> {
             cpu_percent: cpu.map(|c| 100.0 * (c - before) / seconds),
             celsius: thermal.and_then(|t| t.celsius),
             thermal: thermal.and_then(|t| t.level).map(str::to_owned),
-            watts: None,
+            watts: self.watts(),
         }
     }
 

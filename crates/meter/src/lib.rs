@@ -2,7 +2,11 @@
 //!
 //! Every reader gives `None` where the system does not say; an absent meter is an ordinary value. Nothing here prints.
 
+#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+mod battery;
 mod cgroup;
+#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+mod heat;
 mod limits;
 #[cfg(target_os = "linux")]
 mod linux;
@@ -12,6 +16,8 @@ mod macos;
 mod other;
 pub mod power;
 
+use std::path::Path;
+
 #[cfg(target_os = "linux")]
 use linux as system;
 #[cfg(target_os = "macos")]
@@ -19,14 +25,11 @@ use macos as system;
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
 use other as system;
 
-/// How hot the machine is.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Thermal {
-    /// Hottest sensor, in degrees Celsius.
-    pub celsius: Option<f64>,
-    /// The system's own word: `nominal`, `moderate`, `heavy`, `trapping`, `sleeping`.
-    pub level: Option<&'static str>,
-}
+pub use battery::Battery;
+pub use heat::Thermal;
+
+/// Where Linux shows devices.
+pub const SYS: &str = "/sys";
 
 /// Largest resident memory of this process so far, in bytes, as the kernel counts it.
 pub fn peak_rss_bytes() -> Option<u64> {
@@ -77,7 +80,23 @@ pub fn cpu_seconds() -> Option<f64> {
 
 /// How hot the machine is, where that can be read.
 pub fn thermal() -> Option<Thermal> {
-    system::thermal()
+    thermal_below(Path::new(SYS))
+}
+
+/// The same where Linux shows devices below `sys`.
+pub fn thermal_below(sys: &Path) -> Option<Thermal> {
+    system::thermal(sys)
+}
+
+/// The battery, where there is one; Linux shows it below `sys`, [`SYS`] outside of tests.
+pub fn battery_below(sys: &Path) -> Option<Battery> {
+    system::battery(sys)
+}
+
+/// Makes this process, and every thread that is started from now on, give way to others: its niceness is at least `nice`.
+/// Whether that was granted. On Linux it holds among the processes of a session, where the kernel groups processes by session.
+pub fn give_way(nice: i32) -> bool {
+    limits::give_way(nice)
 }
 
 fn least<const N: usize>(values: [Option<u64>; N]) -> Option<u64> {

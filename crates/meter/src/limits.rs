@@ -30,6 +30,21 @@ pub fn cpu_seconds() -> Option<f64> {
     (status == 0).then(|| seconds(usage.ru_utime) + seconds(usage.ru_stime))
 }
 
+/// Niceness of at least `nice` for the calling thread and those that it starts; whether it has it.
+#[cfg(unix)]
+pub fn give_way(nice: i32) -> bool {
+    // SAFETY: 0 is whoever calls; no memory is handed over.
+    let now = unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
+    // SAFETY: as above.
+    now >= nice || unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) } == 0
+}
+
+/// Not granted.
+#[cfg(not(unix))]
+pub fn give_way(_nice: i32) -> bool {
+    false
+}
+
 /// Not known.
 #[cfg(not(unix))]
 pub fn cpu_seconds() -> Option<f64> {

@@ -1,10 +1,11 @@
 //! Linux: everything is text under `/proc` and `/sys`.
 
 use std::fs;
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use crate::Thermal;
+use crate::{Battery, Thermal};
 
 /// A `Name:   123 kB` line of a file under `/proc`, in bytes.
 fn kilobytes(file: &str, name: &str) -> Option<u64> {
@@ -58,12 +59,10 @@ pub fn busy_share(during: Duration) -> Option<f64> {
     Some(busy_then.saturating_sub(busy) as f64 / passed as f64)
 }
 
-pub fn thermal() -> Option<Thermal> {
-    let zones = fs::read_dir("/sys/class/thermal").ok()?;
-    let read = |zone: std::io::Result<fs::DirEntry>| {
-        let milli: f64 = fs::read_to_string(zone.ok()?.path().join("temp")).ok()?.trim().parse().ok()?;
-        Some(milli / 1000.0)
-    };
-    let hottest = zones.filter_map(read).filter(|c| (-50.0..200.0).contains(c)).max_by(f64::total_cmp)?;
-    Some(Thermal { celsius: Some(hottest), level: None })
+pub fn thermal(sys: &Path) -> Option<Thermal> {
+    crate::heat::zones(sys)
+}
+
+pub fn battery(sys: &Path) -> Option<Battery> {
+    crate::battery::supplies(sys)
 }

@@ -3,8 +3,10 @@
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::mem::{MaybeUninit, size_of};
+use std::path::Path;
+use std::process::{Command, Stdio};
 
-use crate::Thermal;
+use crate::{Battery, Thermal};
 
 // Declared here: the libc crate is moving its Mach interface to another crate.
 unsafe extern "C" {
@@ -110,7 +112,23 @@ pub fn busy_share(_during: std::time::Duration) -> Option<f64> {
     None
 }
 
-pub fn thermal() -> Option<Thermal> {
+pub fn thermal(_sys: &Path) -> Option<Thermal> {
+    let level = pressure().or_else(|| crate::heat::pmset(&pmset("therm")?))?;
+    Some(Thermal { celsius: None, level: Some(level) })
+}
+
+pub fn battery(_sys: &Path) -> Option<Battery> {
+    crate::battery::pmset(&pmset("batt")?)
+}
+
+/// What `pmset -g` says of `what`.
+fn pmset(what: &str) -> Option<String> {
+    let output = Command::new("/usr/bin/pmset").args(["-g", what]).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+    String::from_utf8(output.stdout).ok()
+}
+
+/// The state that the notification of thermal pressure carries.
+fn pressure() -> Option<&'static str> {
     let (mut token, mut state) = (0, 0u64);
     // SAFETY: the name is a C string, token and state are valid for the calls to fill; the token is given back.
     let status = unsafe {
@@ -121,6 +139,8 @@ pub fn thermal() -> Option<Thermal> {
         notify_cancel(token);
         status
     };
-    let level = ["nominal", "moderate", "heavy", "trapping", "sleeping"].get(usize::try_from(state).ok()?);
-    (status == 0).then_some(Thermal { celsius: None, level: level.copied() })
+    if status != 0 {
+        return None;
+    }
+    crate::heat::LEVELS.get(usize::try_from(state).ok()?).copied()
 }

@@ -1,6 +1,6 @@
 //! A system without meters.
 
-use crate::Thermal;
+use crate::{Battery, Thermal};
 
 pub fn peak_rss_bytes() -> Option<u64> {
     None
@@ -30,6 +30,10 @@ pub fn busy_share(_during: std::time::Duration) -> Option<f64> {
     None
 }
 
-pub fn thermal() -> Option<Thermal> {
+pub fn thermal(_sys: &std::path::Path) -> Option<Thermal> {
+    None
+}
+
+pub fn battery(_sys: &std::path::Path) -> Option<Battery> {
     None
 }

@@ -1,19 +1,23 @@
 //! `powermetrics` of macOS, which root may run: mean milliwatts of processor, GPU and Neural Engine over each interval.
 //!
 //! It never asks for a password: what is not allowed is said. Nobody who wrote this has run it; the parser follows its
-//! published output, and lines that it does not know are passed over.
+//! published output, and lines that it does not know are passed over. An interval is as long as its first line says.
 
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use super::PowerMeter;
+use super::{Part, PowerMeter};
 
 /// Parts in the order of [`PowerMeter::parts`], and the words before their milliwatts.
 const PARTS: [(&str, &str); 4] =
     [("cpu", "CPU Power:"), ("gpu", "GPU Power:"), ("ane", "ANE Power:"), ("combined", "Combined Power (CPU + GPU + ANE):")];
+/// How long its first words are waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The program, and what it said so far.
 pub struct PowerMetrics {
@@ -22,7 +26,7 @@ pub struct PowerMetrics {
 }
 
 impl PowerMetrics {
-    /// Starts it, with a line for each part in every `interval`.
+    /// Starts it, with a line for each part in every `interval`; back when the first interval is over.
     ///
     /// # Errors
     /// In words: this is no Mac, or it may not be run.
@@ -33,36 +37,54 @@ impl PowerMetrics {
         if !is_root() {
             return Err("only root may run it: `sudo autoane power -- ...`".to_owned());
         }
+        PowerMetrics::start(Path::new("/usr/bin/powermetrics"), interval)
+    }
+
+    fn start(program: &Path, interval: Duration) -> Result<PowerMetrics, String> {
         let milliseconds = interval.as_millis().max(100).to_string();
         let arguments = ["--samplers", "cpu_power,gpu_power,ane_power", "-i", &milliseconds];
-        let child = Command::new("/usr/bin/powermetrics")
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn();
-        let mut child = child.map_err(|e| format!("/usr/bin/powermetrics: {e}"))?;
+        let child =
+            Command::new(program).args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+        let mut child = child.map_err(|e| format!("{}: {e}", program.display()))?;
         let sums = Arc::new(Mutex::new([0.0; 4]));
+        let (first, come) = mpsc::channel();
         if let Some(stdout) = child.stdout.take() {
-            let (to, seconds) = (sums.clone(), interval.as_secs_f64());
-            let follow = move || {
-                let mut seen = [false; 4];
-                for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                    if line.starts_with("*** Sampled") {
-                        seen = [false; 4];
-                    }
-                    let Some((part, watts)) = watts(&line) else { continue };
-                    // the GPU is told twice in an interval
-                    if !std::mem::replace(&mut seen[part], true) {
-                        to.lock().unwrap_or_else(PoisonError::into_inner)[part] += watts * seconds;
-                    }
-                }
-            };
-            // without the thread nothing is counted, which shows
-            let _ = thread::Builder::new().name("powermetrics".into()).spawn(follow);
+            let (to, nominal) = (sums.clone(), interval.as_secs_f64());
+            // without the thread nothing comes, which is told below
+            let _ = thread::Builder::new()
+                .name("powermetrics".into())
+                .spawn(move || follow(BufReader::new(stdout), &to, nominal, &first));
         }
-        Ok(PowerMetrics { child, sums })
+        let meter = PowerMetrics { child, sums };
+        match come.recv_timeout(PATIENCE + interval) {
+            Ok(()) => Ok(meter),
+            Err(RecvTimeoutError::Disconnected) => Err(format!("{} ended without a measurement", program.display())),
+            Err(RecvTimeoutError::Timeout) => Err(format!("{} says nothing", program.display())),
+        }
     }
+}
+
+/// Adds up what it says; tells `first` when something was.
+fn follow(output: impl BufRead, sums: &Mutex<[f64; 4]>, nominal: f64, first: &Sender<()>) {
+    let (mut seen, mut seconds) = ([false; 4], nominal);
+    for line in output.lines().map_while(Result::ok) {
+        if line.starts_with("*** Sampled") {
+            (seen, seconds) = ([false; 4], elapsed(&line).unwrap_or(nominal));
+        }
+        let Some((part, watts)) = watts(&line) else { continue };
+        // the GPU is told twice in an interval
+        if !std::mem::replace(&mut seen[part], true) {
+            sums.lock().unwrap_or_else(PoisonError::into_inner)[part] += watts * seconds;
+            // after the start nobody listens any more
+            let _ = first.send(());
+        }
+    }
+}
+
+/// Seconds of the interval: `*** Sampled system activity (...) (1003.45ms elapsed) ***`.
+fn elapsed(line: &str) -> Option<f64> {
+    let milliseconds: f64 = line.rsplit_once('(')?.1.split_once("ms elapsed")?.0.parse().ok()?;
+    (milliseconds.is_finite() && milliseconds > 0.0).then_some(milliseconds / 1e3)
 }
 
 #[cfg(unix)]
@@ -91,12 +113,12 @@ fn watts(line: &str) -> Option<(usize, f64)> {
 }
 
 impl PowerMeter for PowerMetrics {
-    fn name(&self) -> &'static str {
-        "powermetrics"
+    fn name(&self) -> String {
+        "powermetrics".to_owned()
     }
 
-    fn parts(&self) -> Vec<String> {
-        PARTS.iter().map(|(name, _)| (*name).to_owned()).collect()
+    fn parts(&self) -> Vec<Part> {
+        PARTS.iter().map(|(name, _)| Part::new(*name, *name == "combined")).collect()
     }
 
     fn joules(&mut self) -> Result<Vec<f64>, String> {
@@ -117,6 +139,7 @@ impl Drop for PowerMetrics {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     /// As macOS 14 prints it.
@@ -144,6 +167,36 @@ GPU Power: 29 mW
         assert_eq!(watts("ANE Power: many mW"), None);
         assert_eq!(watts("ANE Power: 3 kW"), None);
         assert_eq!(watts("ANE Power: 3 W"), Some((2, 3.0)));
+    }
+
+    #[test]
+    fn energy_is_that_of_the_interval_as_it_was_and_the_gpu_counts_once() {
+        let (sums, (first, come)) = (Mutex::new([0.0; 4]), mpsc::channel());
+        follow(format!("{OUTPUT}{OUTPUT}").as_bytes(), &sums, 1.0, &first);
+        let sums = sums.into_inner().unwrap();
+        assert!((sums[0] - 2.0 * 13.347 * 1.00345).abs() < 1e-9 && (sums[1] - 2.0 * 0.031 * 1.00345).abs() < 1e-12, "{sums:?}");
+        assert!(come.recv().is_ok());
+        assert_eq!(elapsed("*** Sampled system activity (Wed) (soon elapsed) ***"), None);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_program_is_followed_and_one_that_says_nothing_is_said() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let script = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+            path
+        };
+        let talks = script("talks", &format!("cat <<'END'\n{OUTPUT}END\nexec sleep 60"));
+        let mut meter = PowerMetrics::start(&talks, Duration::from_secs(1)).unwrap();
+        std::thread::sleep(Duration::from_millis(50));
+        assert!((meter.joules().unwrap()[2] - 1.284 * 1.00345).abs() < 1e-9);
+        let silent = PowerMetrics::start(&script("silent", "exit 1"), Duration::from_secs(1));
+        assert!(silent.err().unwrap().contains("ended without a measurement"));
+        assert!(PowerMetrics::start(&dir.path().join("none"), Duration::from_secs(1)).is_err());
     }
 
     #[test]

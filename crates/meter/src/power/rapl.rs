@@ -4,11 +4,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::PowerMeter;
+use super::{Part, PowerMeter};
 
 /// A counter.
 struct Zone {
-    name: String,
+    part: Part,
     file: PathBuf,
     /// Microjoules at which it begins anew.
     range: f64,
@@ -43,7 +43,7 @@ impl Rapl {
         let mut folders: Vec<PathBuf> = entries.filter_map(|e| Some(e.ok()?.path())).collect();
         folders.retain(|p| p.file_name().is_some_and(|n| n.to_string_lossy().starts_with("intel-rapl:")));
         folders.sort();
-        let mut zones = Vec::new();
+        let mut zones: Vec<Zone> = Vec::new();
         for folder in folders {
             let name = fs::read_to_string(folder.join("name")).unwrap_or_default().trim().to_owned();
             // the same energy once more, by another path
@@ -53,19 +53,24 @@ impl Rapl {
             let file = folder.join("energy_uj");
             let last = number(&file)?;
             let range = number(&folder.join("max_energy_range_uj")).unwrap_or(f64::INFINITY);
-            zones.push(Zone { name, file, range, last, sum: 0.0 });
+            // cores and graphics are in the package, memory beside it is not
+            let outermost = name.starts_with("package") || name == "dram";
+            let twice = zones.iter().any(|z| z.part.name == name);
+            let package = folder.to_string_lossy().rsplit(':').nth(1).map(str::to_owned).unwrap_or_default();
+            let name = if twice { format!("{name} of {package}") } else { name };
+            zones.push(Zone { part: Part::new(name, outermost), file, range, last, sum: 0.0 });
         }
         if zones.is_empty() { Err(format!("{} has no counters", root.display())) } else { Ok(Rapl { zones }) }
     }
 }
 
 impl PowerMeter for Rapl {
-    fn name(&self) -> &'static str {
-        "RAPL"
+    fn name(&self) -> String {
+        "RAPL".to_owned()
     }
 
-    fn parts(&self) -> Vec<String> {
-        self.zones.iter().map(|z| z.name.clone()).collect()
+    fn parts(&self) -> Vec<Part> {
+        self.zones.iter().map(|z| z.part.clone()).collect()
     }
 
     fn joules(&mut self) -> Result<Vec<f64>, String> {
@@ -98,11 +103,33 @@ mod tests {
         zone(root.path(), "intel-rapl:0:0", "dram", 5);
         zone(root.path(), "intel-rapl:1", "psys", 5);
         let mut rapl = Rapl::open(root.path()).unwrap();
-        assert_eq!(rapl.parts(), ["package-0", "dram"]);
+        assert_eq!(rapl.parts(), [Part::new("package-0", true), Part::new("dram", true)]);
         zone(root.path(), "intel-rapl:0", "package-0", 950_000);
         assert_eq!(rapl.joules().unwrap(), [0.05, 0.0]);
         zone(root.path(), "intel-rapl:0", "package-0", 150_000);
         assert!((rapl.joules().unwrap()[0] - 0.25).abs() < 1e-12, "it went round");
+    }
+
+    /// A server of two packages, as `grep . /sys/class/powercap/*/name` lists one.
+    #[test]
+    fn parts_of_a_package_are_not_added_to_it_and_those_of_a_second_one_have_names_of_their_own() {
+        let root = tempfile::tempdir().unwrap();
+        let all = [
+            ("intel-rapl:0", "package-0"),
+            ("intel-rapl:0:0", "core"),
+            ("intel-rapl:0:1", "dram"),
+            ("intel-rapl:1", "package-1"),
+            ("intel-rapl:1:0", "core"),
+            ("intel-rapl:1:1", "dram"),
+            ("intel-rapl-mmio:0", "package-0"),
+        ];
+        for (folder, name) in all {
+            zone(root.path(), folder, name, 7);
+        }
+        let parts = Rapl::open(root.path()).unwrap().parts();
+        let outer: Vec<&str> = parts.iter().filter(|p| p.outermost).map(|p| p.name.as_str()).collect();
+        assert_eq!(outer, ["package-0", "dram", "package-1", "dram of 1"], "the mmio counter is the same package once more");
+        assert_eq!(parts.len(), 6);
     }
 
     #[test]
