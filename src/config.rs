@@ -23,7 +23,7 @@ pub use resolve::{Resolved, Sources};
 pub use settings::{SETTINGS, Setting, setting};
 pub use values::{
     AneNumerics, AneProbe, DataOrder, Device, Every, IsaChoice, LoraForm, Method, ObjectiveKind, OptimizerKind, Packing,
-    Schedule, TokenWidth, Warmup, ZoDistribution, duration, integer, positive, real, size,
+    Schedule, TokenWidth, Tracking, Warmup, ZoDistribution, duration, integer, positive, real, size,
 };
 
 /// Vocabulary of a tokenizer that is trained on the data when `--vocab-size` is not given.
@@ -159,8 +159,14 @@ pub struct TrainConfig {
     pub sample_every: Every,
     /// Seed of weights, data order and samples.
     pub seed: u64,
-    /// Worker threads; all of them when `None`.
+    /// Worker threads; all of them when `None`, half of them of a polite run.
     pub threads: Option<usize>,
+    /// Give way to others, and wait on battery and in heat.
+    pub polite: bool,
+    /// Share of the time that it works.
+    pub speed: f64,
+    /// Where events go beside the run folder.
+    pub report_to: Tracking,
     /// Recompute activations in the backward pass: less memory, more time.
     pub recompute: bool,
     /// Factor on both branches of every block; the model's when `None`.
@@ -241,6 +247,9 @@ impl Default for TrainConfig {
             sample_every: Every::Time(Duration::from_secs(60)),
             seed: 42,
             threads: None,
+            polite: false,
+            speed: 1.0,
+            report_to: Tracking::None,
             recompute: false,
             residual_scale: None,
             rope_theta: None,

@@ -3,14 +3,17 @@
 mod checkpoint;
 mod folder;
 mod host;
+mod manners;
 mod relay;
 mod report;
 mod restart;
 mod silence;
+mod tracker;
 
 pub use checkpoint::{Files, SavedState, read_state};
 pub use folder::RunFolder;
 pub use host::{RunHost, Shown, TRAJECTORY};
+pub use manners::Manners;
 pub use relay::Relay;
 pub use report::{Predicted, efficiency, summary};
 pub use restart::restart;

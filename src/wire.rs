@@ -261,7 +261,9 @@ pub fn cpu(config: &TrainConfig) -> anyhow::Result<Cpu> {
         let best = Isa::best().name();
         return Err(exit::usage(format!("this processor has no {}; the best it has is {best}", isa.name())));
     }
-    Ok(Cpu::with_isa(config.threads.unwrap_or_else(meter::logical_cpus), isa))
+    let all = meter::logical_cpus();
+    let threads = if config.polite { (all / 2).max(1) } else { all };
+    Ok(Cpu::with_isa(config.threads.unwrap_or(threads), isa))
 }
 
 /// The loader of a run.

@@ -126,6 +126,9 @@ pub struct SearchRunArgs {
     /// Trials at a time
     #[arg(long, value_name = "W", default_value = "1", value_parser = positive_size)]
     pub workers: usize,
+    /// Trials give way to others: lower priority, half the threads, a wait on battery and in heat; results are the same but for time
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", hide_default_value = true, hide_possible_values = true)]
+    pub polite: bool,
 }
 
 /// `search worker STUDY`

@@ -31,8 +31,8 @@ pub const JOURNAL: &str = "journal.log";
 pub fn run(verb: &SearchVerb, out: Out) -> anyhow::Result<u8> {
     match verb {
         SearchVerb::New(args) => new::run(args, out)?,
-        SearchVerb::Run(args) => return worker::run(&args.study, args.trials, args.workers, out),
-        SearchVerb::Worker(args) => return worker::run(&args.study, args.trials, 1, out),
+        SearchVerb::Run(args) => return worker::run(&args.study, args.trials, args.workers, args.polite, out),
+        SearchVerb::Worker(args) => return worker::run(&args.study, args.trials, 1, false, out),
         SearchVerb::Propose(args) => propose::run(args, out)?,
         SearchVerb::Status(args) => show::status(&args.study, out)?,
         SearchVerb::Show(args) => show::run(&args.study, out)?,
@@ -51,6 +51,8 @@ pub struct Desk {
     /// What has happened.
     pub journal: Journal,
     /// Held as long as this worker lives: who can lock it knows that the worker is dead.
+    /// Whether trials give way to others.
+    pub polite: bool,
     _alive: Option<(PathBuf, File)>,
 }
 
@@ -63,7 +65,7 @@ impl Desk {
             let (path, name) = (journal.path().to_owned(), study.name);
             return Err(search::SearchError::NoStudy { path, name }.into());
         }
-        Ok(Desk { folder: folder.to_owned(), study, journal, _alive: None })
+        Ok(Desk { folder: folder.to_owned(), study, journal, polite: false, _alive: None })
     }
 
     /// Opens it as a worker, whose death the others notice.

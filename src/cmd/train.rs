@@ -14,7 +14,7 @@ use crate::cli::TrainArgs;
 use crate::config::{Device, Resolved, SETTINGS, TrainConfig, free_run_folder};
 use crate::exit::Exit;
 use crate::out::{self, Out};
-use crate::run::{Files, Predicted, Relay, RunFolder, RunHost, Shown, efficiency, restart, summary};
+use crate::run::{Files, Manners, Predicted, Relay, RunFolder, RunHost, Shown, efficiency, restart, summary};
 use crate::{
     power,
     wire::{self, Wired},
@@ -22,6 +22,9 @@ use crate::{
 
 /// Tokens of text that rows of unseen ids are fitted to.
 const PROBE: usize = 3072;
+
+/// Niceness of a polite run.
+const NICE: i32 = 10;
 
 /// Trains; gives the exit code.
 pub fn run(args: &TrainArgs, out: Out) -> anyhow::Result<u8> {
@@ -40,6 +43,10 @@ pub fn run(args: &TrainArgs, out: Out) -> anyhow::Result<u8> {
     }
     if let (None, Some(path)) = (&resolved.resume, &resolved.config.out) {
         RunFolder::check(path, args.overwrite)?;
+    }
+    // before any thread is started: they inherit it
+    if resolved.config.polite && !meter::give_way(NICE) {
+        out.warn("this process may not lower its priority; the rest of --polite holds");
     }
     let cpu = wire::cpu(&resolved.config)?;
     let continued = resolved.resume.clone().map(|path| RunFolder::resume(&path)).transpose()?;
@@ -119,6 +126,8 @@ fn session(
     introduce(resolved, wired, &run_dir, predicted, out);
     let mut host = RunHost::new(folder, files, step, (config.keep, config.seed), shown, out, initial)?;
     host.set_hook(crash_hook());
+    host.behave(Manners::new(config.polite, config.speed, power::sys()));
+    host.track(config.report_to, &settings(config))?;
     host.emit(&started(resolved, wired, cpu, &trainer))?;
     host.note_settings(&settings(config))?;
     let measuring = Measuring::of_run(config.device == Device::Ane);
@@ -128,6 +137,7 @@ fn session(
         Err(error) => return Err(bundle(error, &trainer, &host)),
     };
     energy(&outcome.timings, host.folder(), out)?;
+    host.stop_tracking();
     Relay::join(Path::new(&run_dir), &mut outcome);
     if outcome.end == End::Restart {
         // a new process would know nothing of the signal that this one was sent

@@ -77,7 +77,7 @@ impl Given {
 }
 
 /// Variables that are read elsewhere.
-const OTHER_VARIABLES: [&str; 4] = ["AUTOANE_SHARED", "AUTOANE_CACHE", "AUTOANE_CRASH_AT", "AUTOANE_SYS"];
+const OTHER_VARIABLES: [&str; 5] = ["AUTOANE_SHARED", "AUTOANE_CACHE", "AUTOANE_CRASH_AT", "AUTOANE_SYS", "AUTOANE_PYTHON"];
 
 /// The settings in `AUTOANE_...` variables, and a warning for each such variable that is not a setting.
 ///

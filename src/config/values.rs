@@ -184,6 +184,17 @@ choice! {
     }
 }
 choice! {
+    /// A tracker of experiments.
+    Tracking {
+        /// None of them.
+        None = "none",
+        /// Weights & Biases.
+        Wandb = "wandb",
+        /// Trackio of Hugging Face.
+        Trackio = "trackio",
+    }
+}
+choice! {
     /// Instruction set of the kernels.
     IsaChoice {
         /// The best that the processor has.
@@ -280,6 +291,13 @@ pub fn real(text: &str, low: f64, high: f64) -> Result<f64, String> {
         let range = if high == f64::MAX { format!("of at least {low}") } else { format!("from {low} to {high}") };
         format!("found `{text}`, expected a number {range}")
     })
+}
+
+/// Reads a share of the time, `0.5` or `50%`, of at least a hundredth.
+pub fn share(text: &str) -> Result<f64, String> {
+    let (number, whole) = text.strip_suffix('%').map_or((text, 1.0), |n| (n, 100.0));
+    let found = number.parse::<f64>().ok().map(|v| v / whole).filter(|v| (0.01..=1.0).contains(v));
+    found.ok_or_else(|| format!("found `{text}`, expected a share from 0.01 to 1, or 1% to 100%"))
 }
 
 /// Reads a finite f32 in `[low, high]`.

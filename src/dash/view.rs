@@ -21,6 +21,8 @@ pub struct RunView {
     pub started: Option<Started>,
     /// Its end, unless it goes on.
     pub finished: Option<Finished>,
+    /// Whether it waits for the machine.
+    pub paused: bool,
     /// Its steps.
     pub steps: Vec<Step>,
     /// Its evaluations.
@@ -44,6 +46,7 @@ impl RunView {
             follow: Follow::new(path),
             started: None,
             finished: None,
+            paused: false,
             steps: Vec::new(),
             evals: Vec::new(),
             usage: Vec::new(),
@@ -71,7 +74,9 @@ impl RunView {
             self.log.push(clean(&line));
         }
         match event {
-            Event::Started(s) | Event::Resumed(s) => (self.started, self.finished) = (Some(s), None),
+            Event::Started(s) | Event::Resumed(s) => (self.started, self.finished, self.paused) = (Some(s), None, false),
+            Event::Paused(_) => self.paused = true,
+            Event::Continued(_) => self.paused = false,
             Event::Step(s) => self.steps.push(s),
             Event::Eval(e) => self.evals.push(e),
             Event::Usage(u) => self.usage.push(u),
@@ -82,9 +87,9 @@ impl RunView {
         }
     }
 
-    /// `running`, or the word it ended with.
+    /// `running` or `paused`, or the word it ended with.
     pub fn status(&self) -> &str {
-        self.finished.as_ref().map_or("running", |f| &f.status)
+        self.finished.as_ref().map_or(if self.paused { "paused" } else { "running" }, |f| &f.status)
     }
 
     /// The last step.
@@ -134,6 +139,8 @@ fn told(event: &Event) -> Option<String> {
         Event::Sample(_) => "wrote a sample".to_owned(),
         Event::Rollback(r) => format!("back from step {}: {}", r.failed_step, r.reason),
         Event::Warning(w) => format!("warning: {}", w.message),
+        Event::Paused(p) => format!("paused: {}", p.reason),
+        Event::Continued(c) => format!("goes on after {:.0} s", c.paused_seconds),
         Event::Finished(f) => format!("ended: {}", f.status),
         Event::Step(_) | Event::Usage(_) => return None,
     };

@@ -1,5 +1,7 @@
 //! The world that a trainer sees: clock, signals, files, terminal.
 
+mod beside;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -11,6 +13,8 @@ use train::events::{Event, EventLog, Machine};
 use train::tensorboard::TensorBoard;
 use train::trainer::{Host, Interrupt, Restore, Snapshot};
 
+use super::manners::Manners;
+use super::tracker::Tracker;
 use super::{Files, RunFolder};
 use crate::exit::{self, Exit};
 use crate::out::{self, Out, Progress};
@@ -36,6 +40,12 @@ impl Signals {
         signal_hook::flag::register(signal_hook::consts::SIGUSR1, signals.save.clone())?;
         signals.announce();
         Ok(signals)
+    }
+
+    /// Whether somebody wants to stop, to be asked while nothing else goes on.
+    fn stopped(&self) -> impl Fn() -> bool + use<> {
+        let (interrupt, terminate) = (self.interrupt.clone(), self.terminate.clone());
+        move || interrupt.load(Ordering::SeqCst) || terminate.load(Ordering::SeqCst)
     }
 
     /// Says at once that a request to stop was heard: the step at hand may take a while.
@@ -86,6 +96,12 @@ pub struct RunHost<'a> {
     last_sample: Option<String>,
     looked: (Instant, f64),
     recording: Duration,
+    manners: Option<Manners>,
+    tracker: Option<Tracker>,
+    /// Time that the clock stood still for, when it was last started, and the last step.
+    away: Duration,
+    rested: Duration,
+    step: u64,
     initial: Box<dyn Fn() -> anyhow::Result<Vec<f32>> + 'a>,
 }
 
@@ -126,6 +142,11 @@ impl<'a> RunHost<'a> {
             last_sample: None,
             looked: (Instant::now(), meter::cpu_seconds().unwrap_or(0.0)),
             recording: Duration::ZERO,
+            manners: None,
+            tracker: None,
+            away: Duration::ZERO,
+            rested: Duration::ZERO,
+            step,
             initial,
         })
     }
@@ -173,6 +194,7 @@ impl<'a> RunHost<'a> {
         match event {
             Event::Started(at) | Event::Resumed(at) => self.trained = at.seconds,
             Event::Step(step) => {
+                self.step = step.step;
                 self.step_seconds.push(step.seconds - self.trained);
                 self.trained = step.seconds;
             }
@@ -217,16 +239,6 @@ impl<'a> RunHost<'a> {
         }
     }
 
-    /// Mean power since the last look, where it is measured; the readings so far are written down.
-    fn watts(&self) -> Option<f64> {
-        let power = self.out.power()?;
-        let watts = power.watts();
-        if let Err(error) = power.write_readings(&self.folder.path.join(crate::power::READINGS)) {
-            self.warn(format!("{error:#}"));
-        }
-        watts
-    }
-
     /// A warning is said in any case, above the progress bar where there is one.
     fn warn(&self, message: String) {
         if self.out.is_quiet() { self.out.warn(message) } else { self.bar.say(format!("warning: {message}")) }
@@ -260,7 +272,11 @@ impl Host for RunHost<'_> {
     type Error = anyhow::Error;
 
     fn now(&mut self) -> Duration {
-        self.started.elapsed()
+        self.started.elapsed().saturating_sub(self.away)
+    }
+
+    fn rest(&mut self) -> anyhow::Result<()> {
+        self.give_way()
     }
 
     fn rss_bytes(&mut self) -> u64 {
@@ -306,6 +322,9 @@ impl Host for RunHost<'_> {
         self.tensorboard.record(unix_seconds(), event)?;
         self.time(event);
         self.show(event);
+        if let Some(warning) = self.tracker.as_mut().and_then(|tracker| tracker.send(event)) {
+            self.warn(warning);
+        }
         self.recording += began.elapsed();
         Ok(())
     }

@@ -9,6 +9,9 @@ mod data;
 mod device;
 mod files;
 mod lora;
+mod manners;
 mod record;
 mod robust;
+#[cfg(unix)]
+mod trackers;
 mod zeroth;

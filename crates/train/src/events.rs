@@ -34,6 +34,10 @@ pub enum Event {
     Usage(Usage),
     /// Something to know.
     Warning(Warning),
+    /// The run waits for the machine; its clock stands still.
+    Paused(Paused),
+    /// It goes on after a wait.
+    Continued(Continued),
     /// The run ended.
     Finished(Finished),
 }
@@ -259,6 +263,28 @@ pub struct Warning {
     pub message: String,
 }
 
+/// Beginning of a wait.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Paused {
+    /// Step after which it began.
+    pub step: u64,
+    /// When.
+    pub seconds: f64,
+    /// What it waits for the end of.
+    pub reason: String,
+}
+
+/// End of a wait.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Continued {
+    /// Step after which it waited.
+    pub step: u64,
+    /// When, on the clock of the run.
+    pub seconds: f64,
+    /// How long it waited, which is no part of `seconds`.
+    pub paused_seconds: f64,
+}
+
 /// End of a session.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Finished {
@@ -294,6 +320,8 @@ impl Event {
             Event::Rollback(e) => e.step,
             Event::Usage(e) => e.step,
             Event::Warning(e) => e.step,
+            Event::Paused(e) => e.step,
+            Event::Continued(e) => e.step,
             Event::Finished(e) => e.step,
         }
     }

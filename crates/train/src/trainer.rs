@@ -91,6 +91,7 @@ impl Trainer<'_> {
         self.begin(host)?;
         let end = loop {
             let Some(point) = self.budget.next(self.session(host)) else { break End::Budget };
+            host.rest()?;
             if self.refresh(host) == Ready::AfterRestart {
                 break End::Restart;
             }

@@ -1,7 +1,7 @@
 //! One run of a trial: a subprocess of this binary with a time limit, and what its record says.
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -72,6 +72,9 @@ pub fn run(desk: &Desk, state: &State, run: &Run<'_>, stop: &Stop) -> Result<Jso
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("train").args(&desk.study.train).args(flags(desk, run)?).args(desk.budget(state, run.share));
     command.args(["--eval-every=never", "--save-every=never", "--sample-every=never", "--keep=0", "--overwrite", "--json", "-q"]);
+    if desk.polite {
+        command.arg("--polite");
+    }
     command.arg(format!("--seed={}", run.seed)).arg("--out").arg(run.folder.join("run"));
     let record = wait(desk, state, command, run, stop)?;
     if !run.keep {
@@ -120,6 +123,38 @@ fn flags(desk: &Desk, run: &Run<'_>) -> Result<Vec<String>, Failure> {
     Ok(flags)
 }
 
+/// Time between two looks at whether a run waits for the machine.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How long a run has waited for the machine, which is no part of its time: the last of its events says that it does.
+struct Waits {
+    events: PathBuf,
+    since: Option<Instant>,
+    waited: Duration,
+}
+
+impl Waits {
+    fn of(events: &Path) -> Waits {
+        Waits { events: events.to_owned(), since: None, waited: Duration::ZERO }
+    }
+
+    fn look(&mut self, now: Instant) {
+        if let Some(since) = self.since.take() {
+            self.waited += now - since;
+        }
+        let tail = || {
+            let mut file = File::open(&self.events).ok()?;
+            let size = file.metadata().ok()?.len();
+            file.seek(SeekFrom::Start(size.saturating_sub(4096))).ok()?;
+            let mut tail = Vec::new();
+            file.take(8192).read_to_end(&mut tail).ok()?;
+            Some(String::from_utf8_lossy(&tail).into_owned())
+        };
+        let paused = tail().is_some_and(|t| t.lines().last().is_some_and(|line| line.starts_with("{\"type\":\"paused\"")));
+        self.since = paused.then_some(now);
+    }
+}
+
 /// Seconds that a run may take.
 fn limit(desk: &Desk, state: &State) -> f64 {
     let measured = || state.attrs.get("wall_seconds").and_then(Json::as_f64).map(|s| (10.0 * s).max(60.0));
@@ -131,6 +166,7 @@ fn wait(desk: &Desk, state: &State, mut command: Command, run: &Run<'_>, stop: &
     let answer = run.folder.join("record.json");
     command.stdin(Stdio::null()).stdout(File::create(&answer)?).stderr(File::create(&said)?);
     let (start, limit) = (Instant::now(), Duration::from_secs_f64(limit(desk, state).min(1e9)));
+    let (mut waits, mut looked) = (Waits::of(&run.folder.join("run/events.jsonl")), start);
     let mut child = command.spawn()?;
     let status = loop {
         if let Some(status) = child.try_wait()? {
@@ -140,7 +176,11 @@ fn wait(desk: &Desk, state: &State, mut command: Command, run: &Run<'_>, stop: &
             end(&mut child);
             return Err(Failure::Stopped);
         }
-        if start.elapsed() > limit {
+        if looked.elapsed() > LOOK_EVERY {
+            looked = Instant::now();
+            waits.look(looked);
+        }
+        if start.elapsed().saturating_sub(waits.waited) > limit {
             end(&mut child);
             return Err(Failure::Crash(format!("stopped after its time limit of {:.0} s", limit.as_secs_f64())));
         }
@@ -174,4 +214,25 @@ fn last_words(path: &Path) -> String {
     }
     let lines: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty()).collect();
     lines.iter().rev().take(1).copied().collect::<String>().chars().take(300).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_wait_for_the_machine_is_no_part_of_a_runs_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("events.jsonl");
+        let (mut waits, began) = (Waits::of(&path), Instant::now());
+        let at = |seconds| began + Duration::from_secs(seconds);
+        waits.look(at(1));
+        fs::write(&path, "{\"type\":\"step\",\"step\":3}\n{\"type\":\"paused\",\"step\":3}\n").unwrap();
+        (2..=10).for_each(|s| waits.look(at(s)));
+        assert_eq!(waits.waited, Duration::from_secs(8));
+        fs::write(&path, "{\"type\":\"paused\",\"step\":3}\n{\"type\":\"continued\",\"step\":3}\n").unwrap();
+        (11..=20).for_each(|s| waits.look(at(s)));
+        assert_eq!(waits.waited, Duration::from_secs(9), "found out a second later");
+    }
 }

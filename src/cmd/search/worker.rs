@@ -33,7 +33,7 @@ enum Task {
 }
 
 /// Runs `trials` trials with `workers` at a time.
-pub fn run(folder: &Path, trials: Option<usize>, workers: usize, out: Out) -> anyhow::Result<u8> {
+pub fn run(folder: &Path, trials: Option<usize>, workers: usize, polite: bool, out: Out) -> anyhow::Result<u8> {
     let stop = Stop::listen()?;
     let left = AtomicUsize::new(trials.unwrap_or(usize::MAX));
     let desk = Desk::open(folder)?;
@@ -41,7 +41,13 @@ pub fn run(folder: &Path, trials: Option<usize>, workers: usize, out: Out) -> an
         Repository::of(Path::new("."))?.require_clean(folder)?;
     }
     let ended: Vec<anyhow::Result<()>> = std::thread::scope(|scope| {
-        let one = || scope.spawn(|| Desk::work(folder).and_then(|desk| work(&desk, &left, &stop, out)));
+        let one = || {
+            scope.spawn(|| {
+                let mut desk = Desk::work(folder)?;
+                desk.polite = polite;
+                work(&desk, &left, &stop, out)
+            })
+        };
         let all: Vec<_> = (0..workers).map(|_| one()).collect();
         let join = |handle: std::thread::ScopedJoinHandle<'_, anyhow::Result<()>>| {
             handle.join().unwrap_or_else(|_| Err(Exit::new(crate::exit::INTERNAL, "a worker failed").into()))

@@ -34,6 +34,10 @@ pub trait Host {
     fn interrupt(&mut self) -> Option<Interrupt>;
     /// Whether the user wants to stop: a long evaluation ends early, a long step is dropped. Asked often.
     fn stopping(&mut self) -> bool;
+    /// Called before each step: whoever shares the machine with others may sleep, while the clock of [`Host::now`] stands still.
+    fn rest(&mut self) -> Result<(), Self::Error> {
+        Ok(())
+    }
     /// Writes down what happened.
     fn emit(&mut self, event: &Event) -> Result<(), Self::Error>;
     /// Writes a checkpoint; returns its folder, relative to the run's.
