@@ -125,11 +125,7 @@ fn session(
     let run_dir = folder.path.to_string_lossy().into_owned();
     introduce(resolved, wired, &run_dir, predicted, out);
     let mut host = RunHost::new(folder, files, step, (config.keep, config.seed), shown, out, initial)?;
-    host.set_hook(crash_hook());
-    host.behave(Manners::new(config.polite, config.speed, power::sys()));
-    host.track(config.report_to, &settings(config))?;
-    host.emit(&started(resolved, wired, cpu, &trainer))?;
-    host.note_settings(&settings(config))?;
+    furnish(&mut host, resolved, &started(resolved, wired, cpu, &trainer))?;
     let measuring = Measuring::of_run(config.device == Device::Ane);
     out.work_begins();
     let mut outcome = match trainer.run(&mut host) {
@@ -167,6 +163,16 @@ fn session(
     conclude(&outcome, sample.as_deref(), &run_dir, out)?;
     out.json(&summary(&outcome, &wired.spec, config, &run_dir))?;
     Ok(0)
+}
+
+/// What a session has beside its loop, and its first event.
+fn furnish(host: &mut RunHost<'_>, resolved: &Resolved, started: &Event) -> anyhow::Result<()> {
+    let config = &resolved.config;
+    host.set_hook(crash_hook());
+    host.behave(Manners::new(config.polite, config.speed, power::sys()));
+    host.track(config.report_to, &settings(config))?;
+    host.emit(started)?;
+    host.note_settings(&settings(config))
 }
 
 /// What the session took, where that was asked for: the result, and every reading that it comes from.
