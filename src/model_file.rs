@@ -7,7 +7,7 @@ use anyhow::Context;
 use data::{Tokenizer, VocabMap};
 use formats::tokenizer::Vocabulary;
 use formats::{Assumed, Format, gguf};
-use model::{Layout, ModelSpec};
+use model::ModelSpec;
 use train::trainer::Evaluation;
 
 use crate::adapter;
@@ -183,16 +183,6 @@ impl OpenModel {
     /// Those of reading.
     pub fn params(&self) -> anyhow::Result<Vec<f32>> {
         Ok(self.file.load(self.file.layout())?)
-    }
-
-    /// Shape and weights over the ids of `map`.
-    ///
-    /// # Errors
-    /// Those of reading.
-    pub fn compact(&self, map: &VocabMap) -> anyhow::Result<(ModelSpec, Vec<f32>)> {
-        let spec = self.spec().with_vocab(map.len());
-        let params = self.file.load_rows(&Layout::of(&spec), &map.full_of)?;
-        Ok((spec, params))
     }
 
     /// The tokenizer that was asked for, else the model's own, if there is one.

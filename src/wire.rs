@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use data::{Dataset, DatasetOptions, Loader, LoaderOptions, VocabMap};
-use engine::{BaseWeights, DecodeWeights, EngineError, Frozen, Options, Shape};
+use engine::{BaseWeights, DecodeWeights, EngineError, Options, Shape};
 use formats::{Assumed, Format, SpecialIds, blzt, hf};
 use kernels::{Cpu, Isa};
 use model::{Layout, ModelSpec, TensorId};
@@ -65,9 +65,9 @@ impl Wired {
     ///
     /// # Errors
     /// When `params` are not the trained weights.
-    pub fn decode_weights<'w>(&'w self, cpu: &Cpu, params: &'w [f32]) -> Result<DecodeWeights<'w>, EngineError> {
+    pub fn decode_weights<'w>(&'w self, params: &'w [f32]) -> Result<DecodeWeights<'w>, EngineError> {
         match &self.adapter {
-            Some(adapter) => adapter.decode_weights(cpu, &self.spec, params),
+            Some(adapter) => adapter.decode_weights(&self.spec, params),
             None => DecodeWeights::borrowed(&self.spec, params),
         }
     }
@@ -123,11 +123,7 @@ pub fn open(resolved: &mut Resolved, cpu: &Cpu, map: Option<VocabMap>, out: Out)
                 "--lora adapts a model that is there: name a folder, GGUF or checkpoint; a preset begins with random weights";
             return Err(exit::usage(why));
         };
-        let weights = frozen_base(base, &wired, &resolved.config)?;
-        if let ModelChoice::Path(path) = &choice {
-            // opened anew: pages of the file that were read once would be held beside what they became
-            wired.base = Some(open_base(path, &resolved.config, Out::new(false, true, false))?);
-        }
+        let weights = frozen_base(base, &wired, &resolved.config, out)?;
         wired.adapter = Some(Adapter::new(&resolved.config, &wired.spec, weights, cpu));
     }
     Ok(wired)
@@ -338,17 +334,17 @@ fn optimizer_of(config: &TrainConfig, wired: &Wired, layout: &Layout, out: Out) 
     Ok(made)
 }
 
-/// The weights of `base` over the ids of training, to be left as they are: in the types of its file, where nothing has to
+/// The weights of `base` over the ids of training, to be left as they are: where they lie in its file, unless something has to
 /// have them in f32.
-fn frozen_base(base: &formats::Model, wired: &Wired, config: &TrainConfig) -> anyhow::Result<BaseWeights> {
+fn frozen_base(base: &formats::Model, wired: &Wired, config: &TrainConfig, out: Out) -> anyhow::Result<BaseWeights> {
     let layout = Layout::of(&wired.spec);
-    let flat = config.device != config::Device::Cpu || config.lora_form == config::LoraForm::Merged;
-    if flat || layout.tensors().iter().all(|t| weights::is_f32(base, t)) {
+    if config.device != config::Device::Cpu || config.lora_form == config::LoraForm::Merged {
         return Ok(BaseWeights::Flat(Arc::new(load_base(base, wired, &layout)?)));
     }
     let ids = &wired.data.vocab().full_of;
-    let ids = (ids.len() < base.spec().vocab).then_some(&ids[..]);
-    Ok(BaseWeights::Stored(Arc::new(Frozen::read(&layout, |t| weights::numbers_of(base, t, ids))?)))
+    let frozen = weights::frozen(base, &layout, (ids.len() < base.spec().vocab).then_some(&ids[..]))?;
+    out.say(format!("the base is read where it lies: leave {} as it is until the run has ended", base.path().display()));
+    Ok(frozen)
 }
 
 /// The weights of `base` over the ids of training.

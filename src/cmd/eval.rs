@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use data::{Dataset, DatasetOptions, IGNORE, Loader, LoaderOptions, Order, Packing, Tokenizer, VocabMap};
-use engine::{CpuEngine, Options, Shape};
+use engine::{BaseWeights, CpuEngine, Options, Params, Shape};
 use kernels::Cpu;
-use model::ModelSpec;
+use model::{Layout, ModelSpec};
 use serde_json::{Value as Json, json};
 use train::loss::{Estimate, LossStats};
 use train::trainer::Evaluation;
@@ -16,6 +16,7 @@ use crate::config::{self, TokenWidth, TrainConfig};
 use crate::corpus::{self, Corpus, Tok};
 use crate::model_file::{self, OpenModel};
 use crate::out::{self, Out};
+use crate::sample::weights;
 use crate::{exit, place};
 
 /// Tokens a window when neither the command line nor the model's training says it.
@@ -76,11 +77,10 @@ pub fn run(args: &EvalArgs, out: Out) -> anyhow::Result<()> {
     if how.masked && args.packing.is_none() && (model.trained.is_none() || args.data.is_some()) {
         how.packing = Packing::Documents;
     }
-    let params = model.params()?;
+    let weights = weights::frozen(&model.file, model.file.layout(), None)?;
     out.work_begins();
-    let score = score(&cpu, model.spec(), &params, full, &how, out)?;
+    let score = score(&cpu, model.spec(), weights, full, &how, out)?;
     out.work_ends(None, Some(score.stats.tokens()));
-    drop(params);
     let compact = match &model.map {
         Some(map) => compact_score(&cpu, &model, map, &corpus, &how, out)?.map(|s| (s, map.len())),
         None => None,
@@ -127,8 +127,9 @@ fn compact_score(
 ) -> anyhow::Result<Option<Score>> {
     match dataset(corpus, how.width, model.spec().vocab, Some(map.clone())) {
         Ok(data) => {
-            let (spec, params) = model.compact(map)?;
-            score(cpu, &spec, &params, data, how, out).map(Some)
+            let spec = model.spec().with_vocab(map.len());
+            let weights = weights::frozen(&model.file, &Layout::of(&spec), Some(&map.full_of))?;
+            score(cpu, &spec, weights, data, how, out).map(Some)
         }
         Err(error) => {
             out.say(format!("no loss over the {} ids that training saw: the data has others ({error:#})", map.len()));
@@ -143,7 +144,8 @@ struct Score {
     bytes: u64,
 }
 
-fn score(cpu: &Cpu, spec: &ModelSpec, params: &[f32], data: Dataset, how: &Windowing, out: Out) -> anyhow::Result<Score> {
+fn score(cpu: &Cpu, spec: &ModelSpec, weights: BaseWeights, data: Dataset, how: &Windowing, out: Out) -> anyhow::Result<Score> {
+    let params = Params { base: weights.as_base(), adapter: &[] };
     let (mut windows, seq) = (Windows::new(Arc::new(data), how)?, how.seq);
     let rows = how.batch_size.min(windows.count);
     let mut engine = CpuEngine::new(cpu, spec, Shape { rows, seq }, Options::INFERENCE);

@@ -78,7 +78,7 @@ pub fn efficiency(
         "steps": t.counted, "ms_per_step": per_step, "tokens_per_second": speed,
         "seconds": shares.iter().map(|(n, d)| ((*n).to_owned(), json!(seconds(*d)))).collect::<serde_json::Map<_, _>>(),
         "sustained_gflops": sustained, "peak_gflops": peak,
-        "peak_rss_bytes": actual, "predicted_bytes": predicted.bytes, "circumstances": circumstances.json(),
+        "peak_rss_bytes": actual, "rss_of_files_bytes": meter::rss_of_files(), "predicted_bytes": predicted.bytes, "circumstances": circumstances.json(),
     });
     (text, record)
 }
@@ -187,6 +187,7 @@ fn common(outcome: &Outcome, spec: &ModelSpec, config: &TrainConfig, run_dir: &s
         "seconds": outcome.spent.seconds,
         "params": Layout::of(spec).len(),
         "peak_rss_bytes": meter::peak_rss_bytes(),
+        "rss_of_files_bytes": meter::rss_of_files(),
         "checkpoint": outcome.checkpoint.as_ref().map(|c| format!("{run_dir}/{c}")),
         "run_dir": run_dir,
         "seed": config.seed,

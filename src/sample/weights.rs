@@ -1,79 +1,85 @@
-//! The weights of an opened model for decoding: in the file's own type where a kernel reads it, else in f32.
+//! The weights of an opened model as they are stored: where they lie in its file, which is mapped, or, where that cannot be,
+//! copied in the file's own type.
 
-use std::borrow::Cow;
+use std::sync::Arc;
 
-use engine::{DecodeWeights, EngineError};
-use formats::Encoding;
-use kernels::stored::Numbers;
-use model::{Role, TensorInfo};
+use engine::{BaseWeights, DecodeWeights, EngineError, Frozen};
+use formats::{Encoding, Mapped};
+use kernels::stored::{Coded, Held, Numbers};
+use model::{Layout, Role, TensorInfo};
 
-/// All weights of `file`; matrices in f32, f16, bf16 or q8_0 as they are stored, unless they are to be expanded to f32.
+/// All weights of `file`; matrices as they are stored, unless they are to be expanded to f32.
 ///
 /// # Errors
 /// Those of reading.
 pub fn read(file: &formats::Model, expand: bool) -> anyhow::Result<DecodeWeights<'static>> {
-    DecodeWeights::read(file.spec(), |t| numbers(file, t, expand))
+    DecodeWeights::read(file.spec(), |t| elements(file, t, None, expand))
 }
 
-fn numbers(file: &formats::Model, t: &TensorInfo, expand: bool) -> anyhow::Result<Numbers<'static>> {
-    elements(file, t, None, if expand { None } else { kept(file, t) })
-}
-
-/// The weight `t` of a model over the ids `ids` of `file`, all of them without: in the type that it is stored in, where that is
-/// read.
+/// The weights of a model of `layout` over the ids `ids` of `file`, all of them without: matrices as they are stored.
 ///
 /// # Errors
 /// Those of reading.
-pub fn numbers_of(file: &formats::Model, t: &TensorInfo, ids: Option<&[u32]>) -> anyhow::Result<Numbers<'static>> {
-    elements(file, t, ids.filter(|_| t.role == Role::Embedding), kept(file, t))
+pub fn frozen(file: &formats::Model, layout: &Layout, ids: Option<&[u32]>) -> anyhow::Result<BaseWeights> {
+    let frozen = Frozen::read(layout, |t| elements(file, t, ids.filter(|_| t.role == Role::Embedding), false))?;
+    Ok(BaseWeights::Stored(Arc::new(frozen)))
 }
 
-/// Whether a weight of `file` is held in f32.
-pub fn is_f32(file: &formats::Model, t: &TensorInfo) -> bool {
-    kept(file, t).is_none()
-}
-
-/// The type that a weight of `file` is held in, if that is not f32.
-fn kept(file: &formats::Model, t: &TensorInfo) -> Option<Encoding> {
+fn elements(file: &formats::Model, t: &TensorInfo, ids: Option<&[u32]>, expand: bool) -> anyhow::Result<Numbers<'static>> {
+    if ids.is_none()
+        && let Some((encoding, mapped)) = file.mapped(t.id)?
+        && (encoding == Encoding::F32 || !expand)
+        && let Some(numbers) = in_place(encoding, mapped)
+    {
+        return Ok(numbers);
+    }
     let vector = matches!(t.role, Role::Norm | Role::Bias);
-    let read = |e: &Encoding| matches!(e, Encoding::F16 | Encoding::Bf16 | Encoding::Q8_0);
-    file.encoding(t.id).filter(|e| !vector && read(e))
+    match file.encoding(t.id).filter(|e| !vector && !expand && *e != Encoding::F32) {
+        Some(encoding) => Ok(numbers(encoding, Held::Owned(bytes(file, t, ids, encoding)?))),
+        None => Ok(Numbers::F32(Held::Owned(floats(file, t, ids)?))),
+    }
 }
 
-fn elements(
-    file: &formats::Model,
-    t: &TensorInfo,
-    ids: Option<&[u32]>,
-    kept: Option<Encoding>,
-) -> anyhow::Result<Numbers<'static>> {
-    let missing = || EngineError::Length { what: "stored weight", found: 0, expected: t.range.len() };
-    let Some(encoding) = kept else {
-        let floats = match ids {
-            None => file.tensor(t.id)?.ok_or_else(missing)?,
-            Some(ids) => {
-                let mut floats = vec![0.0; ids.len() * t.shape[1]];
-                for (row, id) in floats.chunks_exact_mut(t.shape[1]).zip(ids) {
-                    file.read_rows(t.id, *id as usize..*id as usize + 1, row)?;
-                }
-                floats
-            }
-        };
-        return Ok(Numbers::F32(Cow::Owned(floats)));
-    };
-    let bytes = match ids {
-        None => file.raw(t.id)?.ok_or_else(missing)?,
-        Some(ids) => {
-            let row = encoding.bytes_of(t.shape[1]).ok_or_else(missing)?;
-            let mut bytes = vec![0; ids.len() * row];
-            for (row, id) in bytes.chunks_exact_mut(row).zip(ids) {
-                file.raw_rows(t.id, *id as usize..*id as usize + 1, row)?;
-            }
-            bytes
+/// A mapped matrix; none where its floats do not lie as the processor reads them.
+fn in_place(encoding: Encoding, mapped: Mapped) -> Option<Numbers<'static>> {
+    if encoding == Encoding::F32 {
+        return mapped.floats().map(|floats| Numbers::F32(Held::Shared(Arc::new(floats))));
+    }
+    Some(numbers(encoding, Held::Shared(Arc::new(mapped))))
+}
+
+/// Bytes in an encoding that is not f32.
+fn numbers(encoding: Encoding, bytes: Held<'static, u8>) -> Numbers<'static> {
+    match encoding {
+        Encoding::F16 => Numbers::F16(bytes),
+        Encoding::Bf16 => Numbers::Bf16(bytes),
+        Encoding::Q8_0 => Numbers::Q8_0(bytes),
+        other => {
+            let coded = Coded { weights: other.block_len(), bytes: other.block_bytes(), decode: other.decoder() };
+            Numbers::Coded(coded, bytes)
         }
-    };
-    Ok(match encoding {
-        Encoding::F16 => Numbers::F16(Cow::Owned(bytes)),
-        Encoding::Bf16 => Numbers::Bf16(Cow::Owned(bytes)),
-        _ => Numbers::Q8_0(Cow::Owned(bytes)),
-    })
+    }
+}
+
+fn missing(t: &TensorInfo) -> EngineError {
+    EngineError::Length { what: "stored weight", found: 0, expected: t.range.len() }
+}
+
+fn floats(file: &formats::Model, t: &TensorInfo, ids: Option<&[u32]>) -> anyhow::Result<Vec<f32>> {
+    let Some(ids) = ids else { return Ok(file.tensor(t.id)?.ok_or_else(|| missing(t))?) };
+    let mut floats = vec![0.0; ids.len() * t.shape[1]];
+    for (row, id) in floats.chunks_exact_mut(t.shape[1]).zip(ids) {
+        file.read_rows(t.id, *id as usize..*id as usize + 1, row)?;
+    }
+    Ok(floats)
+}
+
+fn bytes(file: &formats::Model, t: &TensorInfo, ids: Option<&[u32]>, encoding: Encoding) -> anyhow::Result<Vec<u8>> {
+    let Some(ids) = ids else { return Ok(file.raw(t.id)?.ok_or_else(|| missing(t))?) };
+    let row = encoding.bytes_of(t.shape[1]).ok_or_else(|| missing(t))?;
+    let mut bytes = vec![0; ids.len() * row];
+    for (row, id) in bytes.chunks_exact_mut(row).zip(ids) {
+        file.raw_rows(t.id, *id as usize..*id as usize + 1, row)?;
+    }
+    Ok(bytes)
 }

@@ -1,7 +1,7 @@
 //! Training an adapter: what is adapted, the frozen base, and the model that the two make.
 
 use engine::{AdapterPlan, BaseWeights, DecodeWeights, EngineError};
-use formats::{Encoding, FormatError};
+use formats::FormatError;
 use kernels::Cpu;
 use kernels::stored::Numbers;
 use model::{AdapterForm, AdapterSpec, AdapterTarget, Layout, ModelSpec, TensorId};
@@ -48,22 +48,17 @@ impl Adapter {
         }
     }
 
-    /// The same for decoding, in little memory: what the adapter changes in bfloat16, the rest as it lies in the base.
+    /// The same for decoding: the base as it lies, with the adapter beside it.
     ///
     /// # Errors
     /// None that a valid model has.
-    pub fn decode_weights<'a>(&'a self, cpu: &Cpu, spec: &ModelSpec, values: &[f32]) -> Result<DecodeWeights<'a>, EngineError> {
-        DecodeWeights::read(spec, |t| {
-            if !self.plan.changes(t.id) {
-                return Ok(self.base.numbers(t));
-            }
-            let (mut merged, mut bytes) = (vec![0.0; t.range.len()], Vec::with_capacity(2 * t.range.len()));
-            self.base.rows(cpu, t, 0..t.shape[0], &mut merged);
-            self.plan.merge(t, values, 0..t.shape[0], &mut merged);
-            // vectors stay f32; a sample does not show the 8 bits of the others
-            let stored = t.shape[0] > 1 && Encoding::Bf16.encode(&merged, &mut bytes);
-            Ok(if stored { Numbers::Bf16(bytes.into()) } else { Numbers::F32(merged.into()) })
-        })
+    pub fn decode_weights<'a>(&'a self, spec: &ModelSpec, values: &'a [f32]) -> Result<DecodeWeights<'a>, EngineError> {
+        let own = self.plan.layout();
+        let weights = DecodeWeights::read(spec, |t| {
+            let trained = own.get(t.id).map(|own| Numbers::F32(values[own.range.clone()].into()));
+            Ok(trained.unwrap_or_else(|| self.base.numbers(t)))
+        });
+        Ok(weights?.adapted(&self.plan, values))
     }
 }
 

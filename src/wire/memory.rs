@@ -22,7 +22,9 @@ pub fn planned_bytes(config: &TrainConfig, spec: &ModelSpec, cpu: &Cpu) -> u64 {
         let copies = usize::from(config.lora_form == LoraForm::Merged);
         // from losses: the adapter at every point of a pass instead of a gradient
         let arrays = if zeroth { 1 + estimator::side_by_side(config).max(2) + estimator::arrays(config) } else { 2 };
-        copies * layout.len() + arrays * trained.len() + optimizer(config).bytes(&trained) / 4
+        // what matrices of the base are decoded into
+        let decoded = if config.lora_form == LoraForm::Split { engine::Frozen::scratch(spec) } else { 0 };
+        copies * layout.len() + decoded + arrays * trained.len() + optimizer(config).bytes(&trained) / 4
     } else if zeroth {
         let beside = optimizer(config).bytes(&layout) + engine::probing_bytes(&layout, spec.dim, &sizes);
         (1 + estimator::arrays(config)) * layout.len() + beside / 4
@@ -48,8 +50,10 @@ pub fn check_memory(config: &TrainConfig, spec: &ModelSpec, cpu: &Cpu, out: Out)
     }
     let held = meter::rss_bytes().unwrap_or(0);
     let needed = held + planned_bytes(config, spec, cpu);
-    let available = meter::available_memory().map(|a| a.saturating_add(held));
-    let Some(available) = available.filter(|a| needed > *a) else { return Ok(needed) };
+    // pages of files are among what is held, and among what is available
+    let files = meter::rss_of_files().unwrap_or(0).min(held);
+    let available = meter::available_memory().map(|a| a.saturating_add(held - files));
+    let Some(available) = available.filter(|a| needed - files > *a) else { return Ok(needed) };
     let half = (config.batch_size / 2).max(1);
     let fixes = [
         ("--recompute".to_owned(), TrainConfig { recompute: true, ..config.clone() }),
@@ -70,7 +74,7 @@ pub fn check_memory(config: &TrainConfig, spec: &ModelSpec, cpu: &Cpu, out: Out)
     );
     for (flags, fix) in fixes {
         let bytes = held + planned_bytes(&fix, spec, cpu);
-        let fits = if bytes <= available { "fits" } else { "still too much" };
+        let fits = if bytes - files <= available { "fits" } else { "still too much" };
         message += &format!("\n  {flags}: {} ({fits})", crate::out::bytes(bytes));
     }
     message += "\n  or a smaller model: `autoane models`";

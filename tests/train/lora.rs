@@ -1,10 +1,11 @@
 //! Training an adapter: the base is left alone, the adapter goes where adapters go, and a killed run goes on.
 
 use std::fs;
+use std::path::Path;
 
 use serde_json::{Value as Json, json};
 
-use crate::common::{Bench, expect, program, text};
+use crate::common::{Bench, SHAPE, expect, program, text};
 
 /// A base to adapt, and a folder of it.
 fn base() -> Bench {
@@ -119,4 +120,63 @@ fn what_cannot_be_adapted_is_refused() {
         let output = program().args([&["train"], args].concat()).current_dir(bench.dir.path()).output().unwrap();
         expect(&output, 2, &[words]);
     }
+}
+
+/// A shape whose rows are whole blocks of 32.
+const WHOLE_BLOCKS: [(&str, u64); 3] = [("hidden_size", 64), ("intermediate_size", 96), ("head_dim", 16)];
+
+/// The GGUF file at `from`, all f32, with its matrices in Q4_0: blocks of 32, `w = d (q - 8)`.
+fn quantised(from: &Path, to: &Path) {
+    let (file, old) = (formats::gguf::Container::open(from).unwrap(), fs::read(from).unwrap());
+    let mut new = old[..file.tensors()[0].start as usize].to_vec();
+    let header = new.len();
+    for t in file.tensors() {
+        let name = [&(t.name.len() as u64).to_le_bytes()[..], t.name.as_bytes()].concat();
+        let entry = old.windows(name.len()).position(|w| w == name).unwrap() + name.len() + 4 + 8 * t.shape.len();
+        let data = &old[t.start as usize..(t.start + t.bytes) as usize];
+        new.resize(header + (new.len() - header).next_multiple_of(32), 0);
+        let offset = (new.len() - header) as u64;
+        new[entry + 4..entry + 12].copy_from_slice(&offset.to_le_bytes());
+        if t.shape.len() < 2 {
+            new.extend_from_slice(data);
+            continue;
+        }
+        new[entry..entry + 4].copy_from_slice(&2u32.to_le_bytes());
+        let floats: Vec<f32> = data.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+        for block in floats.chunks_exact(32) {
+            let d = half::f16::from_f32(block.iter().fold(0f32, |m, w| m.max(w.abs())) / 7.0);
+            let q = |w: f32| ((w / d.to_f32().max(1e-9)).round() + 8.0).clamp(0.0, 15.0) as u8;
+            new.extend(d.to_le_bytes());
+            new.extend((0..16).map(|j| q(block[j]) | q(block[j + 16]) << 4));
+        }
+    }
+    fs::write(to, new).unwrap();
+}
+
+#[test]
+fn a_base_of_four_bits_is_used_as_it_lies_and_learns_what_it_learns_expanded() {
+    let bench = Bench::new();
+    let mut shape: Json = serde_json::from_str(&fs::read_to_string(SHAPE).unwrap()).unwrap();
+    WHOLE_BLOCKS.iter().for_each(|(key, value)| shape[*key] = json!(value));
+    fs::write(bench.path("config.json"), shape.to_string()).unwrap();
+    let shape = ["--model-config", "config.json", "--data", "tokens.bin", "--seq-len", "16", "--steps", "40"];
+    verb(&bench, &[&["train", "--out", "base", "--no-compact-vocab"], &shape[..]].concat());
+    verb(&bench, &["convert", "base", "whole.gguf", "--to", "gguf"]);
+    quantised(&bench.path("whole.gguf"), &bench.path("four.gguf"));
+    let inspected = verb(&bench, &["inspect", "four.gguf"]).to_string();
+    assert!(inspected.contains("Q4_0"), "{inspected}");
+    verb(&bench, &["convert", "four.gguf", "expanded"]);
+    let losses = ["four.gguf", "expanded"].map(|model| loss(&bench, &[model]));
+    assert!((losses[0] - losses[1]).abs() < 1e-6, "evaluated: {losses:?}");
+    let learned = ["four.gguf", "expanded"].map(|model| {
+        let out = format!("of-{model}");
+        let steps = ["--steps", "12", "--learning-rate", "1e-2", "--save-every", "never"];
+        verb(&bench, &[&["train", model, "--out", &out], &SHARED[..], &steps].concat())["val_loss"].as_f64().unwrap()
+    });
+    assert!((learned[0] - learned[1]).abs() < 1e-5, "{learned:?}");
+    assert!(learned[0] < losses[0] - 0.005, "it learns: {learned:?} {losses:?}");
+    expect(&bench.resume("of-four.gguf", &["--steps", "14"]), 0, &["read where it lies"]);
+    let merged = loss(&bench, &["of-four.gguf"]);
+    let beside = loss(&bench, &["of-four.gguf/checkpoints/last/adapter", "--base", "four.gguf"]);
+    assert!((merged - beside).abs() < 1e-5, "{merged} {beside}");
 }

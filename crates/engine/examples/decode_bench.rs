@@ -3,11 +3,10 @@
 //!
 //! `cargo run --release -p engine --example decode_bench -- [PRESET] [TYPES] [PROMPT] [TOKENS] [THREADS] [ROUNDS]`
 
-use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use engine::{DecodeWeights, Decoder, EngineError, init};
-use kernels::stored::Numbers;
+use kernels::stored::{Held, Numbers};
 use kernels::{Cpu, ceilings};
 use model::{Layout, Role, preset};
 
@@ -21,15 +20,17 @@ fn median(times: &[f64]) -> f64 {
 fn encoded(kind: &str, floats: &[f32]) -> Numbers<'static> {
     let words = |mask: u16| floats.iter().flat_map(|f| ((f.to_bits() >> 16) as u16 & mask).to_le_bytes()).collect();
     match kind {
-        "f16" => Numbers::F16(Cow::Owned(floats.iter().flat_map(|f| ((f * 1e4) as i16 as u16 & 0xa7ff).to_le_bytes()).collect())),
-        "bf16" => Numbers::Bf16(Cow::Owned(words(0xffff))),
-        "q8_0" => Numbers::Q8_0(Cow::Owned(
+        "f16" => {
+            Numbers::F16(Held::Owned(floats.iter().flat_map(|f| ((f * 1e4) as i16 as u16 & 0xa7ff).to_le_bytes()).collect()))
+        }
+        "bf16" => Numbers::Bf16(Held::Owned(words(0xffff))),
+        "q8_0" => Numbers::Q8_0(Held::Owned(
             floats
                 .chunks(32)
                 .flat_map(|block| [0, 0x10].into_iter().chain(block.iter().map(|f| (f * 1000.0) as i8 as u8)))
                 .collect(),
         )),
-        _ => Numbers::F32(Cow::Owned(floats.to_vec())),
+        _ => Numbers::F32(Held::Owned(floats.to_vec())),
     }
 }
 

@@ -60,12 +60,6 @@ impl AdapterPlan {
         &self.layout
     }
 
-    /// Whether a weight of the model is another one with the adapter.
-    pub fn changes(&self, id: TensorId) -> bool {
-        let adapted = |l, part| self.layout.get(TensorId::Adapter(l, part, Half::A)).is_some();
-        self.layout.get(id).is_some() || matches!(id, TensorId::Layer(l, part) if adapted(l, part))
-    }
-
     /// Whether a projection has adapters beside it.
     pub fn adapts(&self, l: usize, which: Projection) -> bool {
         // what is computed elsewhere norms its input by the gain of the model
@@ -88,12 +82,27 @@ impl AdapterPlan {
     /// `y += s (x A^T) B^T` for every adapter of the projection. Several adapters one after another in `values` have each its
     /// own part of the rows.
     pub(crate) fn add(&self, cpu: &Cpu, values: &[f32], (l, which): (usize, Projection), x: &[f32], y: &mut [f32], width: usize) {
-        if self.spec.form == AdapterForm::Merged {
-            return;
+        if self.spec.form == AdapterForm::Split {
+            self.add_beside(cpu, values, (l, which), x, y, width);
         }
+    }
+
+    /// The same in either form: beside weights that nothing was multiplied out into.
+    pub(crate) fn add_beside(
+        &self,
+        cpu: &Cpu,
+        values: &[f32],
+        (l, which): (usize, Projection),
+        x: &[f32],
+        y: &mut [f32],
+        width: usize,
+    ) {
         let parts = (values.len() / self.layout.len().max(1)).max(1);
         self.each(l, which, |pair, scratch| {
             let (n, r) = (x.len() / pair.inner / parts, self.spec.rank);
+            if scratch.len() < n * r {
+                scratch.resize(n * r, 0.0);
+            }
             for (i, values) in values.chunks_exact(values.len() / parts).enumerate() {
                 let (x, t) = (&x[i * n * pair.inner..(i + 1) * n * pair.inner], &mut scratch[..n * r]);
                 let a = MatRef::new(&values[pair.a.clone()], r, pair.inner);
@@ -212,7 +221,7 @@ impl AdapterPlan {
         dt
     }
 
-    fn each(&self, l: usize, which: Projection, mut f: impl FnMut(&Pair, &mut [f32])) {
+    fn each(&self, l: usize, which: Projection, mut f: impl FnMut(&Pair, &mut Vec<f32>)) {
         let mut scratch = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
         for pair in &self.pairs[l][which as usize] {
             f(pair, &mut scratch);

@@ -14,6 +14,7 @@ use kernels::swiglu::swiglu;
 use model::ModelSpec;
 
 use crate::EngineError;
+use crate::blocks::Projection;
 use crate::weights::rope_table;
 use weights::Block;
 pub use weights::DecodeWeights;
@@ -137,7 +138,7 @@ impl<'a> Decoder<'a> {
         for (l, w) in weights.blocks.iter().enumerate() {
             self.project(w, l, m);
             self.attend(l, m);
-            self.finish_block(w, m);
+            self.finish_block(w, l, m);
         }
     }
 
@@ -148,6 +149,7 @@ impl<'a> Decoder<'a> {
         rmsnorm(cpu, &mut b.norm[..m * d], &mut b.r[..m], &b.x[..m * d], &w.attn_norm, spec.norm_eps);
         let rows = &mut b.qkv[..m * qkv];
         self.operand.product(cpu, rows, &b.norm[..m * d], &w.qkv.each_ref().map(Weight::matrix)); // [m, d] x [d, qkv]
+        self.weights.beside(cpu, (l, Projection::Qkv), &b.norm[..m * d], rows, qkv);
         if !w.qkv_bias.is_empty() {
             add_bias(cpu, rows, &w.qkv_bias, qkv);
         }
@@ -172,10 +174,11 @@ impl<'a> Decoder<'a> {
     }
 
     /// Output projection and feed-forward block, each added to the stream.
-    fn finish_block(&mut self, w: &Block<'_>, m: usize) {
+    fn finish_block(&mut self, w: &Block<'_>, l: usize, m: usize) {
         let (cpu, spec, b, operand) = (self.cpu, &self.spec, &mut self.buffers, &mut self.operand);
         let (d, q, ff) = (spec.dim, spec.q_dim(), spec.hidden);
         operand.product(cpu, &mut b.branch[..m * d], &b.mixed[..m * q], &[w.o.matrix()]); // [m, q] x [q, d]
+        self.weights.beside(cpu, (l, Projection::O), &b.mixed[..m * q], &mut b.branch[..m * d], d);
         if !w.o_bias.is_empty() {
             add_bias(cpu, &mut b.branch[..m * d], &w.o_bias, d);
         }
@@ -184,8 +187,10 @@ impl<'a> Decoder<'a> {
         rmsnorm(cpu, &mut b.norm[..m * d], &mut b.r[..m], &b.x[..m * d], &w.ffn_norm, spec.norm_eps);
         let gate_up = &mut b.gate_up[..m * 2 * ff];
         operand.product(cpu, gate_up, &b.norm[..m * d], &w.gate_up.each_ref().map(Weight::matrix)); // [m, d] x [d, 2ff]
+        self.weights.beside(cpu, (l, Projection::GateUp), &b.norm[..m * d], gate_up, 2 * ff);
         swiglu(cpu, &mut b.act[..m * ff], gate_up, ff);
         operand.product(cpu, &mut b.branch[..m * d], &b.act[..m * ff], &[w.down.matrix()]); // [m, ff] x [ff, d]
+        self.weights.beside(cpu, (l, Projection::Down), &b.act[..m * ff], &mut b.branch[..m * d], d);
         add_to(cpu, &mut b.norm[..m * d], &b.x[..m * d], &b.branch[..m * d], spec.residual_scale);
         std::mem::swap(&mut b.x, &mut b.norm);
     }

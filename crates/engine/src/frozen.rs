@@ -1,6 +1,6 @@
-//! [`Frozen`]: weights that do not change, each matrix in the type it is stored in. A matrix is decoded where it is used, into a
-//! scratch of one; the classifier a piece of its rows at a time. So a base in bf16 takes half, and in q8_0 about a quarter,
-//! of what it takes in f32, for one more pass over it in each product.
+//! [`Frozen`]: weights that do not change, each matrix in the type it is stored in, where it lies: a mapped file, say. A matrix
+//! that is not f32 is decoded where it is used, into a scratch of one; the classifier a piece of its rows at a time. So a base
+//! in bf16 takes half, and in q8_0 about a quarter, of what it takes in f32, for one more pass over it in each product.
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use kernels::Cpu;
 use kernels::embedding::embed;
 use kernels::stored::{Numbers, Weight};
-use model::{Layout, TensorInfo};
+use model::{Layout, ModelSpec, TensorInfo};
 
 use crate::EngineError;
 
@@ -58,6 +58,12 @@ impl<'a> Frozen<'a> {
         Ok(Frozen { layout: layout.clone(), held, vectors, scratch: Mutex::new(Vec::new()) })
     }
 
+    /// Floats that matrices of a model of `spec` are decoded into, at most.
+    pub fn scratch(spec: &ModelSpec) -> usize {
+        let largest = spec.qkv_dim().max(2 * spec.hidden).max(spec.q_dim());
+        PIECE.max(largest.max(spec.hidden) * spec.dim)
+    }
+
     /// Bytes of all weights.
     pub fn bytes(&self) -> usize {
         let matrices = self.held.iter().map(|h| if let Held::Matrix(w) = h { w.matrix().bytes() } else { 0 });
@@ -76,6 +82,13 @@ impl<'a> Frozen<'a> {
     fn from(&self, start: usize) -> impl Iterator<Item = (&TensorInfo, &Held<'a>)> {
         let first = self.layout.tensors().partition_point(|t| t.range.end <= start);
         self.layout.tensors().iter().zip(&self.held).skip(first)
+    }
+
+    /// The weights at `range`, where they are one matrix, or part of one, that lies in f32.
+    fn floats(&self, range: &Range<usize>) -> Option<&[f32]> {
+        let (t, held) = self.from(range.start).next().filter(|(t, _)| range.end <= t.range.end)?;
+        let Held::Matrix(weight) = held else { return None };
+        weight.matrix().floats().map(|floats| &floats[range.start - t.range.start..range.end - t.range.start])
     }
 
     fn vector(&self, range: Range<usize>) -> &[f32] {
@@ -141,6 +154,9 @@ impl<'p> Base<'p> {
         match self {
             Base::Flat(flat) => f(&flat[range]),
             Base::Stored(frozen) => {
+                if let Some(floats) = frozen.floats(&range) {
+                    return f(floats);
+                }
                 let mut scratch = frozen.scratch.lock().unwrap_or_else(PoisonError::into_inner);
                 if scratch.len() < range.len() {
                     scratch.resize(range.len(), 0.0);
@@ -157,6 +173,9 @@ impl<'p> Base<'p> {
         match self {
             Base::Flat(flat) => f(0..rows, &flat[range]),
             Base::Stored(frozen) => {
+                if let Some(floats) = frozen.floats(&range) {
+                    return f(0..rows, floats);
+                }
                 let most = (PIECE / cols).clamp(1, rows.max(1));
                 let mut scratch = frozen.scratch.lock().unwrap_or_else(PoisonError::into_inner);
                 if scratch.len() < most * cols {

@@ -1,15 +1,14 @@
 //! Weights as they are stored: the logits of the same numbers in f32, token by token and in one piece, and adapters on them.
 #![allow(clippy::unwrap_used)]
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use engine::{
-    Adapting, Base, BaseWeights, Batch, CpuEngine, DecodeWeights, Decoder, Engine, EngineError, Frozen, Options, Shape, init,
-    init_adapter,
+    AdapterPlan, Adapting, Base, BaseWeights, Batch, CpuEngine, DecodeWeights, Decoder, Engine, EngineError, Frozen, Options,
+    Shape, init, init_adapter,
 };
 use kernels::Cpu;
-use kernels::stored::{Elements, Matrix, Numbers};
+use kernels::stored::{Coded, Elements, Held, Matrix, Numbers};
 use model::{AdapterForm, AdapterSpec, AdapterTarget, Family, Layout, ModelSpec, Part, Role, Rope, SlidingWindow, TensorId};
 
 fn spec() -> ModelSpec {
@@ -41,6 +40,14 @@ enum Kind {
     F16,
     Bf16,
     Q8_0,
+    Coded,
+}
+
+/// Blocks of 32: bytes that mean 1024ths.
+const CODED: Coded = Coded { weights: 32, bytes: 32, decode };
+
+fn decode(bytes: &[u8], out: &mut [f32]) {
+    out.iter_mut().zip(bytes).for_each(|(o, q)| *o = f32::from(*q as i8) / 1024.0);
 }
 
 /// `floats` in a type, rounded as simply as can be.
@@ -59,10 +66,11 @@ fn stored(kind: Kind, floats: &[f32]) -> Numbers<'static> {
         [0x00, 0x14].into_iter().chain(block.iter().map(move |f| (f * inverse).round() as i8 as u8)).collect::<Vec<u8>>()
     };
     match kind {
-        Kind::F32 => Numbers::F32(Cow::Owned(floats.to_vec())),
-        Kind::F16 => Numbers::F16(Cow::Owned(floats.iter().flat_map(f16).collect())),
-        Kind::Bf16 => Numbers::Bf16(Cow::Owned(floats.iter().flat_map(bf16).collect())),
-        Kind::Q8_0 => Numbers::Q8_0(Cow::Owned(floats.chunks(32).flat_map(q8_0).collect())),
+        Kind::F32 => Numbers::F32(Held::Owned(floats.to_vec())),
+        Kind::F16 => Numbers::F16(Held::Owned(floats.iter().flat_map(f16).collect())),
+        Kind::Bf16 => Numbers::Bf16(Held::Owned(floats.iter().flat_map(bf16).collect())),
+        Kind::Q8_0 => Numbers::Q8_0(Held::Owned(floats.chunks(32).flat_map(q8_0).collect())),
+        Kind::Coded => Numbers::Coded(CODED, floats.iter().map(|f| (f * 1024.0).round() as i8 as u8).collect::<Vec<u8>>().into()),
     }
 }
 
@@ -73,7 +81,7 @@ fn weights(kind: Kind, cpu: &Cpu) -> (DecodeWeights<'static>, Vec<f32>) {
     let original: Vec<f32> = params.iter().map(|f| f.clamp(-0.12, 0.12)).collect();
     let weights = DecodeWeights::read::<EngineError>(&spec, |t| {
         if matches!(t.role, Role::Norm | Role::Bias) {
-            return Ok(Numbers::F32(Cow::Owned(params[t.range.clone()].to_vec())));
+            return Ok(Numbers::F32(Held::Owned(params[t.range.clone()].to_vec())));
         }
         let numbers = stored(kind, &original[t.range.clone()]);
         let elements = match &numbers {
@@ -81,6 +89,7 @@ fn weights(kind: Kind, cpu: &Cpu) -> (DecodeWeights<'static>, Vec<f32>) {
             Numbers::F16(n) => Elements::F16(n),
             Numbers::Bf16(n) => Elements::Bf16(n),
             Numbers::Q8_0(n) => Elements::Q8_0(n),
+            Numbers::Coded(coded, n) => Elements::Coded(*coded, n),
         };
         Matrix::new(elements, t.shape[0], t.shape[1]).unwrap().decode(cpu, 0, &mut params[t.range.clone()]);
         Ok(numbers)
@@ -100,7 +109,7 @@ fn logits_are_those_of_the_same_numbers_in_f32() {
     let (cpu, spec) = (Cpu::new(2), spec());
     let ids: Vec<u32> = (0..90).map(|i| i * 37 % 203).collect();
     // q8_0 rounds activations to a 254th of the largest of a block: each product is off by about 0.6%, the logits by 2%
-    for (kind, limit) in [(Kind::F32, 1e-5), (Kind::F16, 1e-5), (Kind::Bf16, 1e-5), (Kind::Q8_0, 4e-2)] {
+    for (kind, limit) in [(Kind::F32, 1e-5), (Kind::F16, 1e-5), (Kind::Bf16, 1e-5), (Kind::Q8_0, 4e-2), (Kind::Coded, 1e-5)] {
         let (weights, params) = weights(kind, &cpu);
         let mut engine = CpuEngine::new(&cpu, &spec, Shape { rows: 1, seq: 90 }, Options::INFERENCE);
         let all = engine.logits(&params, &ids).unwrap();
@@ -125,9 +134,9 @@ fn a_weight_of_another_length_is_refused() {
     let spec = spec();
     let params = vec![0.0; 5];
     assert!(DecodeWeights::borrowed(&spec, &params).is_err());
-    let short = DecodeWeights::read::<EngineError>(&spec, |_| Ok(Numbers::Q8_0(Cow::Owned(vec![0; 34]))));
+    let short = DecodeWeights::read::<EngineError>(&spec, |_| Ok(Numbers::Q8_0(Held::Owned(vec![0; 34]))));
     assert!(short.is_err());
-    let vector = DecodeWeights::read::<EngineError>(&spec, |t| Ok(Numbers::F16(Cow::Owned(vec![0; 2 * t.range.len()]))));
+    let vector = DecodeWeights::read::<EngineError>(&spec, |t| Ok(Numbers::F16(Held::Owned(vec![0; 2 * t.range.len()]))));
     assert!(vector.is_err(), "vectors are f32");
 }
 
@@ -140,7 +149,7 @@ fn an_adapter_on_a_base_as_it_is_stored_learns_what_it_learns_on_f32() {
     let own = Layout::of_adapter(&spec, &plan);
     let ids: Vec<u32> = (0..61).map(|i| i * 37 % 203).collect();
     let batch = Batch { rows: 2, seq: 30, inputs: &ids[..60], targets: &ids[1..], starts: None };
-    for kind in [Kind::F32, Kind::F16, Kind::Bf16, Kind::Q8_0] {
+    for kind in [Kind::F32, Kind::F16, Kind::Bf16, Kind::Q8_0, Kind::Coded] {
         let (_, params) = weights(kind, &cpu);
         let frozen = Frozen::read::<EngineError>(&layout, |t| {
             let vector = matches!(t.role, Role::Norm | Role::Bias);
@@ -166,5 +175,39 @@ fn an_adapter_on_a_base_as_it_is_stored_learns_what_it_learns_on_f32() {
         let mut rows = vec![0.0; 3 * t.shape[1]];
         stored.rows(&cpu, t, 2..5, &mut rows);
         assert_eq!(rows, params[t.range.start + 2 * t.shape[1]..t.range.start + 5 * t.shape[1]]);
+    }
+}
+
+/// Text from an adapter that is being trained: what decoding reads is the base as it lies, with the adapter beside it.
+#[test]
+fn decoding_beside_the_base_is_decoding_what_was_merged() {
+    let (cpu, spec, layout) = (Cpu::new(2), spec(), Layout::of(&spec()));
+    let targets = AdapterTarget::parse_list("all").unwrap();
+    for norms in [false, true] {
+        let plan = AdapterSpec {
+            rank: 4,
+            alpha: 8.0,
+            rank_stabilized: false,
+            targets: targets.clone(),
+            norms,
+            form: AdapterForm::Split,
+        };
+        let plan = AdapterPlan::new(&spec, &plan, 0);
+        let (_, params) = weights(Kind::Bf16, &cpu);
+        let mut values = init_adapter(plan.layout(), (&layout, Base::Flat(&params)), 3);
+        values.iter_mut().enumerate().for_each(|(i, a)| *a += (i % 13) as f32 / 130.0 - 0.05);
+        let mut merged = params.clone();
+        layout.tensors().iter().for_each(|t| plan.merge(t, &values, 0..t.shape[0], &mut merged[t.range.clone()]));
+        let beside = DecodeWeights::read::<EngineError>(&spec, |t| {
+            let own = plan.layout().get(t.id).map_or(&params[t.range.clone()], |own| &values[own.range.clone()]);
+            Ok(Numbers::F32(own.into()))
+        });
+        let (beside, whole) = (beside.unwrap().adapted(&plan, &values), DecodeWeights::borrowed(&spec, &merged).unwrap());
+        let (mut a, mut b) = (Decoder::new(&cpu, &spec, &beside, 40), Decoder::new(&cpu, &spec, &whole, 40));
+        let ids: Vec<u32> = (0..30).map(|i| i * 37 % 203).collect();
+        for part in [&ids[..20], &ids[20..21], &ids[21..]] {
+            let off = relative(a.feed(part).unwrap(), b.feed(part).unwrap());
+            assert!(off < 1e-5, "norms {norms}, {} tokens: {off:e}", part.len());
+        }
     }
 }

@@ -101,18 +101,23 @@ impl Encoding {
 
     /// Whole blocks to f32; `out` holds as many elements as `bytes` stand for.
     pub fn decode(self, bytes: &[u8], out: &mut [f32]) {
+        self.decoder()(bytes, out);
+    }
+
+    /// The function that [`Encoding::decode`] is for this encoding.
+    pub fn decoder(self) -> fn(&[u8], &mut [f32]) {
         match self {
-            Encoding::F32 => Dtype::F32.decode(bytes, out),
-            Encoding::F16 => Dtype::F16.decode(bytes, out),
-            Encoding::Bf16 => Dtype::Bf16.decode(bytes, out),
-            Encoding::Q8_0 => blocks::decode(bytes, out, blocks::q8_0),
-            Encoding::Q4_0 => blocks::decode(bytes, out, blocks::q4_0),
-            Encoding::Q4_1 => blocks::decode(bytes, out, blocks::q4_1),
-            Encoding::Q5_0 => blocks::decode(bytes, out, blocks::q5_0),
-            Encoding::Q5_1 => blocks::decode(bytes, out, blocks::q5_1),
-            Encoding::Q4K => blocks::decode(bytes, out, blocks::q4_k),
-            Encoding::Q5K => blocks::decode(bytes, out, blocks::q5_k),
-            Encoding::Q6K => blocks::decode(bytes, out, blocks::q6_k),
+            Encoding::F32 => |bytes, out| Dtype::F32.decode(bytes, out),
+            Encoding::F16 => |bytes, out| Dtype::F16.decode(bytes, out),
+            Encoding::Bf16 => |bytes, out| Dtype::Bf16.decode(bytes, out),
+            Encoding::Q8_0 => |bytes, out| blocks::decode(bytes, out, blocks::q8_0),
+            Encoding::Q4_0 => |bytes, out| blocks::decode(bytes, out, blocks::q4_0),
+            Encoding::Q4_1 => |bytes, out| blocks::decode(bytes, out, blocks::q4_1),
+            Encoding::Q5_0 => |bytes, out| blocks::decode(bytes, out, blocks::q5_0),
+            Encoding::Q5_1 => |bytes, out| blocks::decode(bytes, out, blocks::q5_1),
+            Encoding::Q4K => |bytes, out| blocks::decode(bytes, out, blocks::q4_k),
+            Encoding::Q5K => |bytes, out| blocks::decode(bytes, out, blocks::q5_k),
+            Encoding::Q6K => |bytes, out| blocks::decode(bytes, out, blocks::q6_k),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The weights of a [`Model`] into the flat array of a layout, or as they are stored.
 //!
-//! Files are read in pieces, not mapped: mapped pages would count as resident memory beside the array, and a file that
-//! another program shortens would end the process.
+//! Files are read in pieces, not mapped: mapped pages would count as resident memory beside the array. What stays as it is
+//! stored is mapped (`mapped.rs`).
 
 use std::ops::Range;
 

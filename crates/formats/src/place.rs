@@ -3,6 +3,9 @@
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use memmap2::Mmap;
 
 use crate::error::{FormatError, shown};
 
@@ -23,13 +26,15 @@ pub(crate) struct DataFile {
     path: PathBuf,
     file: File,
     len: u64,
+    /// Made when it is first asked for.
+    map: Mutex<Option<Arc<Mmap>>>,
 }
 
 impl DataFile {
     /// Opens a regular file.
     pub fn open(path: &Path, expected: &str) -> Result<DataFile, FormatError> {
         let (file, len) = open_file(path, expected)?;
-        Ok(DataFile { path: path.into(), file, len })
+        Ok(DataFile { path: path.into(), file, len, map: Mutex::new(None) })
     }
 
     /// Where it is.
@@ -40,6 +45,18 @@ impl DataFile {
     /// Its size in bytes when it was opened.
     pub fn len(&self) -> u64 {
         self.len
+    }
+
+    /// All of it, mapped.
+    pub fn map(&self) -> Result<Arc<Mmap>, FormatError> {
+        let mut map = self.map.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(map) = &*map {
+            return Ok(map.clone());
+        }
+        let expected = format!("the {} bytes that it had when it was opened", self.len);
+        let made = crate::mapped::map(&self.file, self.len).map_err(|e| FormatError::read(&self.path, &expected, e))?;
+        let made = made.ok_or_else(|| FormatError::bad(&self.path, "size", "fewer bytes", expected))?;
+        Ok(map.insert(Arc::new(made)).clone())
     }
 
     /// Fills `buffer` from `offset` on.

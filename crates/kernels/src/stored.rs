@@ -13,7 +13,8 @@
 //! | 9 and more | as they are | f32 |
 //! | 9 and more, with AMX | rounded to bf16, as the weights are: off by up to 2^-8 of themselves | f32 |
 //!
-//! f16 and bf16 weights are widened, and activations stay f32. Infinities: the 8-bit form has none, so a block of activations
+//! Other blocks of quantised weights are [`Coded`]: whoever reads the file brings the function that decodes them, and activations stay
+//! f32. f16 and bf16 weights are widened, and activations stay f32. Infinities: the 8-bit form has none, so a block of activations
 //! with an infinity or a NaN makes every output NaN; in the other rows of the table they act as in f32 (infinity times a
 //! weight of 0 is NaN). A NaN never comes out as a number.
 //! Legend: m rows of activations, k columns of a weight, n its rows.
@@ -24,11 +25,11 @@ mod amx;
 mod avx512;
 mod decode;
 mod dots;
+mod held;
 mod product;
 mod quantised;
 
-use std::borrow::Cow;
-
+pub use held::Held;
 pub use product::{Operand, ROWS_MAX};
 pub use quantised::Quantised;
 
@@ -48,6 +49,37 @@ pub enum Stored {
     Bf16,
     /// Blocks of 32 bytes with a scale.
     Q8_0,
+    /// Blocks that [`Coded::decode`] knows.
+    Coded(Coded),
+}
+
+/// Blocks of weights in a form that only their reader knows.
+#[derive(Clone, Copy, Debug)]
+pub struct Coded {
+    /// Weights of a block; a divisor of [`CODED_BLOCK`].
+    pub weights: usize,
+    /// Its bytes.
+    pub bytes: usize,
+    /// Whole blocks to as many weights.
+    pub decode: fn(&[u8], &mut [f32]),
+}
+
+/// Most weights of a block of [`Coded`] weights.
+pub const CODED_BLOCK: usize = 256;
+
+impl PartialEq for Coded {
+    fn eq(&self, other: &Coded) -> bool {
+        (self.weights, self.bytes) == (other.weights, other.bytes) && std::ptr::fn_addr_eq(self.decode, other.decode)
+    }
+}
+
+impl Eq for Coded {}
+
+impl Coded {
+    /// Bytes of `weights` weights, whole blocks.
+    fn bytes_of(&self, weights: usize) -> usize {
+        weights / self.weights * self.bytes
+    }
 }
 
 impl Stored {
@@ -57,6 +89,10 @@ impl Stored {
             Stored::F32 => cols.checked_mul(4),
             Stored::F16 | Stored::Bf16 => cols.checked_mul(2),
             Stored::Q8_0 => cols.is_multiple_of(BLOCK).then(|| cols / BLOCK * BLOCK_BYTES),
+            Stored::Coded(coded) => {
+                let whole = coded.weights > 0 && CODED_BLOCK.is_multiple_of(coded.weights) && cols.is_multiple_of(coded.weights);
+                whole.then(|| (cols / coded.weights).checked_mul(coded.bytes)).flatten()
+            }
         }
     }
 }
@@ -72,6 +108,8 @@ pub enum Elements<'a> {
     Bf16(&'a [u8]),
     /// See [`Stored::Q8_0`].
     Q8_0(&'a [u8]),
+    /// See [`Stored::Coded`].
+    Coded(Coded, &'a [u8]),
 }
 
 /// A weight `[rows, cols]` that is read where it lies.
@@ -90,6 +128,7 @@ impl<'a> Matrix<'a> {
             Elements::F16(bytes) => (Stored::F16, bytes.len()),
             Elements::Bf16(bytes) => (Stored::Bf16, bytes.len()),
             Elements::Q8_0(bytes) => (Stored::Q8_0, bytes.len()),
+            Elements::Coded(coded, bytes) => (Stored::Coded(coded), bytes.len()),
         };
         let expected = stored.row_bytes(cols)?.checked_mul(rows)?;
         (cols > 0 && found == expected).then_some(Matrix { elements, rows, cols })
@@ -105,6 +144,11 @@ impl<'a> Matrix<'a> {
         self.cols
     }
 
+    /// The elements, where they are f32.
+    pub fn floats(&self) -> Option<&'a [f32]> {
+        if let Elements::F32(floats) = self.elements { Some(floats) } else { None }
+    }
+
     /// The type of the elements.
     pub fn stored(&self) -> Stored {
         match self.elements {
@@ -112,6 +156,7 @@ impl<'a> Matrix<'a> {
             Elements::F16(_) => Stored::F16,
             Elements::Bf16(_) => Stored::Bf16,
             Elements::Q8_0(_) => Stored::Q8_0,
+            Elements::Coded(coded, _) => Stored::Coded(coded),
         }
     }
 
@@ -119,22 +164,24 @@ impl<'a> Matrix<'a> {
     pub fn bytes(&self) -> usize {
         match self.elements {
             Elements::F32(floats) => 4 * floats.len(),
-            Elements::F16(bytes) | Elements::Bf16(bytes) | Elements::Q8_0(bytes) => bytes.len(),
+            Elements::F16(bytes) | Elements::Bf16(bytes) | Elements::Q8_0(bytes) | Elements::Coded(_, bytes) => bytes.len(),
         }
     }
 }
 
-/// Elements that are borrowed, or were read for their matrix alone.
+/// The elements of a weight, whoever keeps them.
 #[derive(Clone, Debug)]
 pub enum Numbers<'a> {
     /// See [`Stored::F32`].
-    F32(Cow<'a, [f32]>),
+    F32(Held<'a, f32>),
     /// See [`Stored::F16`].
-    F16(Cow<'a, [u8]>),
+    F16(Held<'a, u8>),
     /// See [`Stored::Bf16`].
-    Bf16(Cow<'a, [u8]>),
+    Bf16(Held<'a, u8>),
     /// See [`Stored::Q8_0`].
-    Q8_0(Cow<'a, [u8]>),
+    Q8_0(Held<'a, u8>),
+    /// See [`Stored::Coded`].
+    Coded(Coded, Held<'a, u8>),
 }
 
 /// A [`Matrix`] that may own its elements.
@@ -156,10 +203,11 @@ impl<'a> Weight<'a> {
     /// The elements, borrowed.
     pub fn numbers(&self) -> Numbers<'_> {
         match &self.numbers {
-            Numbers::F32(floats) => Numbers::F32(Cow::Borrowed(floats)),
-            Numbers::F16(bytes) => Numbers::F16(Cow::Borrowed(bytes)),
-            Numbers::Bf16(bytes) => Numbers::Bf16(Cow::Borrowed(bytes)),
-            Numbers::Q8_0(bytes) => Numbers::Q8_0(Cow::Borrowed(bytes)),
+            Numbers::F32(floats) => Numbers::F32(Held::Borrowed(floats)),
+            Numbers::F16(bytes) => Numbers::F16(Held::Borrowed(bytes)),
+            Numbers::Bf16(bytes) => Numbers::Bf16(Held::Borrowed(bytes)),
+            Numbers::Q8_0(bytes) => Numbers::Q8_0(Held::Borrowed(bytes)),
+            Numbers::Coded(coded, bytes) => Numbers::Coded(*coded, Held::Borrowed(bytes)),
         }
     }
 
@@ -170,6 +218,7 @@ impl<'a> Weight<'a> {
             Numbers::F16(bytes) => Elements::F16(bytes),
             Numbers::Bf16(bytes) => Elements::Bf16(bytes),
             Numbers::Q8_0(bytes) => Elements::Q8_0(bytes),
+            Numbers::Coded(coded, bytes) => Elements::Coded(*coded, bytes),
         };
         Matrix { elements, rows: self.rows, cols: self.cols }
     }

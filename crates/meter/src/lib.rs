@@ -41,6 +41,12 @@ pub fn rss_bytes() -> Option<u64> {
     system::rss_bytes()
 }
 
+/// The part of [`rss_bytes`] that are pages of files, in bytes: programs, libraries and what is mapped. They lie in the system's
+/// cache, which counts as available memory.
+pub fn rss_of_files() -> Option<u64> {
+    system::rss_of_files()
+}
+
 /// Memory that this process may use at most, in bytes: that of the machine, or of its control group if that is less.
 pub fn total_memory() -> Option<u64> {
     least([system::total_memory(), cgroup::limit(), limits::address_space()])

@@ -22,6 +22,10 @@ pub fn rss_bytes() -> Option<u64> {
     kilobytes("/proc/self/status", "VmRSS")
 }
 
+pub fn rss_of_files() -> Option<u64> {
+    kilobytes("/proc/self/status", "RssFile")
+}
+
 pub fn virtual_bytes() -> Option<u64> {
     kilobytes("/proc/self/status", "VmSize")
 }

@@ -70,6 +70,10 @@ pub fn rss_bytes() -> Option<u64> {
     task().map(|t| t.resident_size)
 }
 
+pub fn rss_of_files() -> Option<u64> {
+    None
+}
+
 pub fn virtual_bytes() -> Option<u64> {
     task().map(|t| t.virtual_size)
 }

@@ -10,6 +10,10 @@ pub fn rss_bytes() -> Option<u64> {
     None
 }
 
+pub fn rss_of_files() -> Option<u64> {
+    None
+}
+
 pub fn virtual_bytes() -> Option<u64> {
     None
 }

@@ -1,33 +1,35 @@
 //! [`DecodeWeights`]: the weights that a decoder reads, each in the type that it is stored in, borrowed or owned.
 
-use std::borrow::Cow;
-
-use kernels::stored::{Matrix, Numbers, Stored, Weight};
+use kernels::Cpu;
+use kernels::stored::{Held, Matrix, Numbers, Stored, Weight};
 use model::{Layout, ModelSpec, Part, TensorId, TensorInfo};
 
-use crate::EngineError;
+use crate::blocks::Projection;
+use crate::{AdapterPlan, EngineError};
 
 /// Weights of a model for decoding: matrices are read in the type that they are stored in, vectors are f32.
 pub struct DecodeWeights<'a> {
     pub(super) embed: Weight<'a>,
     head: Option<Weight<'a>>,
-    pub(super) final_norm: Cow<'a, [f32]>,
+    pub(super) final_norm: Held<'a, f32>,
     pub(super) blocks: Vec<Block<'a>>,
+    /// Low-rank adapters beside the matrices, and their values.
+    pub(super) adapter: Option<(&'a AdapterPlan, &'a [f32])>,
 }
 
 /// Weights of one block; optional vectors are empty where the model lacks them.
 pub(super) struct Block<'a> {
-    pub attn_norm: Cow<'a, [f32]>,
+    pub attn_norm: Held<'a, f32>,
     /// `[q, d]`, `[kv, d]`, `[kv, d]`
     pub qkv: [Weight<'a>; 3],
     /// `[q + 2 kv]`
     pub qkv_bias: Vec<f32>,
-    pub q_norm: Cow<'a, [f32]>,
-    pub k_norm: Cow<'a, [f32]>,
+    pub q_norm: Held<'a, f32>,
+    pub k_norm: Held<'a, f32>,
     /// `[d, q]`
     pub o: Weight<'a>,
-    pub o_bias: Cow<'a, [f32]>,
-    pub ffn_norm: Cow<'a, [f32]>,
+    pub o_bias: Held<'a, f32>,
+    pub ffn_norm: Held<'a, f32>,
     /// `[ff, d]` each
     pub gate_up: [Weight<'a>; 2],
     /// `[d, ff]`
@@ -51,7 +53,7 @@ impl<'a> DecodeWeights<'a> {
         if params.len() != layout.len() {
             return Err(EngineError::Length { what: "parameters", found: params.len(), expected: layout.len() });
         }
-        Self::read(spec, |t| Ok(Numbers::F32(Cow::Borrowed(&params[t.range.clone()]))))
+        Self::read(spec, |t| Ok(Numbers::F32(Held::Borrowed(&params[t.range.clone()]))))
     }
 
     /// Each weight of `spec`, which must be valid, from `source`, in the order of the layout. Vectors must be f32.
@@ -67,7 +69,19 @@ impl<'a> DecodeWeights<'a> {
         let blocks = (0..spec.layers).map(|l| reader.block(l)).collect::<Result<_, E>>()?;
         let final_norm = reader.vector(TensorId::FinalNorm)?;
         let head = (!spec.tied).then(|| reader.matrix(TensorId::Head)).transpose()?;
-        Ok(DecodeWeights { embed, head, final_norm, blocks })
+        Ok(DecodeWeights { embed, head, final_norm, blocks, adapter: None })
+    }
+
+    /// The same with the adapters `values` of `plan` beside the matrices, which are those of the frozen base.
+    pub fn adapted(self, plan: &'a AdapterPlan, values: &'a [f32]) -> DecodeWeights<'a> {
+        DecodeWeights { adapter: Some((plan, values)), ..self }
+    }
+
+    /// What the adapters of a projection add to its product `y` `[m, width]` with `x`.
+    pub(super) fn beside(&self, cpu: &Cpu, at: (usize, Projection), x: &[f32], y: &mut [f32], width: usize) {
+        if let Some((plan, values)) = self.adapter {
+            plan.add_beside(cpu, values, at, x, y, width);
+        }
     }
 
     /// `[vocab, d]`
@@ -108,8 +122,8 @@ impl<'a, E: From<EngineError>, F: FnMut(&TensorInfo) -> Result<Numbers<'a>, E>> 
     }
 
     /// A vector, empty where the model lacks it.
-    fn vector(&mut self, id: TensorId) -> Result<Cow<'a, [f32]>, E> {
-        let Some(t) = self.layout.get(id) else { return Ok(Cow::Borrowed(&[])) };
+    fn vector(&mut self, id: TensorId) -> Result<Held<'a, f32>, E> {
+        let Some(t) = self.layout.get(id) else { return Ok(Held::Borrowed(&[])) };
         let expected = t.range.len();
         match (self.source)(t)? {
             Numbers::F32(floats) if floats.len() == expected => Ok(floats),

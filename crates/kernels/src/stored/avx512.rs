@@ -16,7 +16,11 @@ const AHEAD: usize = 8192;
 
 /// Whether there is a form for this weight: q8_0 needs byte products.
 pub(super) fn takes(w: &Matrix<'_>) -> bool {
-    !matches!(w.elements, Elements::Q8_0(_)) || (is_x86_feature_detected!("avx512vnni") && is_x86_feature_detected!("avx512bw"))
+    match w.elements {
+        Elements::F32(_) | Elements::F16(_) | Elements::Bf16(_) => true,
+        Elements::Q8_0(_) => is_x86_feature_detected!("avx512vnni") && is_x86_feature_detected!("avx512bw"),
+        Elements::Coded(..) => false,
+    }
 }
 
 /// As [`super::dots::rows`].
@@ -51,6 +55,8 @@ unsafe fn some<const M: usize>(w: &Matrix<'_>, range: Range<usize>, inputs: &Inp
                 let x = std::array::from_fn(|i| inputs.quantised.row(first + i));
                 q8_0::<M>(blocks.as_ptr(), range.len(), x, first, y);
             }
+            // not taken
+            Elements::Coded(..) => {}
         }
     }
     M

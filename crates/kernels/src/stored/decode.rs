@@ -57,6 +57,7 @@ impl Matrix<'_> {
             Elements::F16(bytes) => f16(isa, out, &bytes[2 * at.start..2 * at.end]),
             Elements::Bf16(bytes) => bf16(isa, out, &bytes[2 * at.start..2 * at.end]),
             Elements::Q8_0(bytes) => q8_0(isa, out, &bytes[at.start / BLOCK * BLOCK_BYTES..at.end / BLOCK * BLOCK_BYTES]),
+            Elements::Coded(coded, bytes) => (coded.decode)(&bytes[coded.bytes_of(at.start)..coded.bytes_of(at.end)], out),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use super::decode::{bf16_to_f32, f16_to_f32};
 use super::quantised::{GROUPS, QuantisedRow};
-use super::{BLOCK, BLOCK_BYTES, Elements, Matrix, Quantised};
+use super::{BLOCK, BLOCK_BYTES, CODED_BLOCK, Coded, Elements, Matrix, Quantised, ROWS_MAX};
 use crate::Isa;
 use crate::math::sum_lanes;
 use crate::pool::Shareable;
@@ -63,6 +63,18 @@ pub(super) unsafe fn rows(isa: Isa, w: &Matrix<'_>, range: Range<usize>, inputs:
         // SAFETY: the caller's promise, and `Cpu` only holds an instruction set that is available.
         return unsafe { super::avx512::rows(w, range, inputs, y) };
     }
+    if let Elements::Coded(coded, bytes) = w.elements {
+        for (j, row) in range.enumerate() {
+            let bytes = &bytes[coded.bytes_of(row * w.cols)..coded.bytes_of((row + 1) * w.cols)];
+            let mut sums = [0.0; ROWS_MAX];
+            coded_row(isa, &mut sums[..inputs.m], coded, bytes, inputs.x);
+            for (i, sum) in sums[..inputs.m].iter().enumerate() {
+                // SAFETY: the caller's promise; j is below the number of rows of the range.
+                unsafe { *y.data.get().add(i * y.stride + j) = *sum };
+            }
+        }
+        return;
+    }
     for i in 0..inputs.m {
         // SAFETY: as above; row i of y exists.
         let out = unsafe { std::slice::from_raw_parts_mut(y.data.get().add(i * y.stride), range.len()) };
@@ -82,6 +94,8 @@ fn one(isa: Isa, w: &Matrix<'_>, range: &Range<usize>, inputs: &Inputs<'_>, i: u
             let blocks = floats.start / BLOCK * BLOCK_BYTES..floats.end / BLOCK * BLOCK_BYTES;
             q8_0_rows(isa, out, &w[blocks], inputs.quantised.row(i));
         }
+        // a row is decoded once for all inputs
+        Elements::Coded(..) => {}
     }
 }
 
@@ -109,10 +123,35 @@ multiversion! {
     }
 }
 
+multiversion! {
+    /// `out[i] = w x_i` of the coded row `w`, [`CODED_BLOCK`] weights decoded at a time; the order of additions is that of [`dot`].
+    fn coded_row(out: &mut [f32], coded: Coded, w: &[u8], x: &[f32]) {
+        let (mut piece, mut sums, k) = ([0.0; CODED_BLOCK], [[0.0; WIDE]; ROWS_MAX], x.len() / out.len());
+        for (p, w) in w.chunks(coded.bytes_of(CODED_BLOCK)).enumerate() {
+            let first = p * CODED_BLOCK;
+            let piece = &mut piece[..CODED_BLOCK.min(k - first)];
+            (coded.decode)(w, piece);
+            for (sums, x) in sums.iter_mut().zip(x.chunks_exact(k)) {
+                add_products::<FMA, f32>(sums, piece, &x[first..first + piece.len()], |w| w);
+            }
+        }
+        for (out, sums) in out.iter_mut().zip(&sums) {
+            *out = total(sums);
+        }
+    }
+}
+
 /// `sum w_i x_i` over [`WIDE`] lanes.
 #[inline(always)]
 fn dot<const FMA: bool, T: Copy>(w: &[T], x: &[f32], decode: impl Fn(T) -> f32 + Copy) -> f32 {
     let mut sums = [0.0f32; WIDE];
+    add_products::<FMA, T>(&mut sums, w, x, decode);
+    total(&sums)
+}
+
+/// Adds `w_i x_i` to lane `i mod WIDE`.
+#[inline(always)]
+fn add_products<const FMA: bool, T: Copy>(sums: &mut [f32; WIDE], w: &[T], x: &[f32], decode: impl Fn(T) -> f32 + Copy) {
     let ((w, w_rest), (x, x_rest)) = (w.as_chunks::<WIDE>(), x.as_chunks::<WIDE>());
     for (w, x) in w.iter().zip(x) {
         for l in 0..WIDE {
@@ -122,6 +161,11 @@ fn dot<const FMA: bool, T: Copy>(w: &[T], x: &[f32], decode: impl Fn(T) -> f32 +
     for (sum, (w, x)) in sums.iter_mut().zip(w_rest.iter().zip(x_rest)) {
         *sum = madd::<FMA>(decode(*w), *x, *sum);
     }
+}
+
+/// The sum of all lanes.
+#[inline(always)]
+fn total(sums: &[f32; WIDE]) -> f32 {
     let quarter = |i: usize, l: usize| sums[i * LANES + l];
     sum_lanes(std::array::from_fn(|l| (quarter(0, l) + quarter(1, l)) + (quarter(2, l) + quarter(3, l))))
 }

@@ -26,6 +26,15 @@ fn f16_value(bits: u16) -> f64 {
     if sign == 1 { -magnitude } else { magnitude }
 }
 
+/// Blocks of 32: a byte `s`, then a byte `q` each, which mean `s q / 2^12`.
+const BYTES: Stored = Stored::Coded(Coded { weights: 32, bytes: 33, decode: decode_bytes });
+
+fn decode_bytes(bytes: &[u8], out: &mut [f32]) {
+    for (out, block) in out.chunks_exact_mut(32).zip(bytes.chunks_exact(33)) {
+        out.iter_mut().zip(&block[1..]).for_each(|(o, q)| *o = f32::from(block[0]) * f32::from(*q as i8) / 4096.0);
+    }
+}
+
 /// Bytes of some matrix of a type, and the elements that they mean.
 struct Sample {
     floats: Vec<f32>,
@@ -63,6 +72,16 @@ impl Sample {
                 }
                 Sample { floats, bytes, means }
             }
+            Stored::Coded(coded) => {
+                let scale = |b: usize| (b * 37 % 101 + 1) as u8;
+                let block = |(b, block): (usize, &[f32])| {
+                    std::iter::once(scale(b)).chain(block.iter().map(|f| (f * 127.0) as i8 as u8)).collect::<Vec<u8>>()
+                };
+                let bytes: Vec<u8> = floats.chunks(coded.weights).enumerate().flat_map(block).collect();
+                let mut decoded = vec![0.0; floats.len()];
+                (coded.decode)(&bytes, &mut decoded);
+                Sample { means: decoded.iter().map(|&f| f64::from(f)).collect(), bytes, floats: decoded }
+            }
         }
     }
 
@@ -72,6 +91,7 @@ impl Sample {
             Stored::F16 => Elements::F16(&self.bytes),
             Stored::Bf16 => Elements::Bf16(&self.bytes),
             Stored::Q8_0 => Elements::Q8_0(&self.bytes),
+            Stored::Coded(coded) => Elements::Coded(coded, &self.bytes),
         };
         Matrix::new(elements, rows, cols).unwrap()
     }
@@ -139,12 +159,30 @@ fn few_rows_in_floats() {
 fn few_rows_in_blocks() {
     for (m, rows, cols) in [(1, 1, 32), (1, 7, 64), (2, 5, 96), (3, 40, 512), (5, 9, 544), (8, 4, 576), (1, 300, 1056)] {
         check(Stored::Q8_0, m, rows, cols);
+        check(BYTES, m, rows, cols);
+    }
+}
+
+/// Weights that are decoded as they are read give the bits that they give after an expansion to f32.
+#[test]
+fn coded_rows_are_the_expanded_ones_to_the_last_bit() {
+    for (m, cols) in [(1, 32), (1, 288), (3, 576), (8, 1056), (20, 576)] {
+        let (sample, x) = (Sample::of(BYTES, 13, cols), values(m * cols, 3));
+        for isa in Isa::available() {
+            let product = |stored| {
+                let mut y = vec![f32::NAN; m * 13];
+                let weights = [sample.matrix(stored, 13, cols)];
+                Operand::new(cols, true).product(&Cpu::with_isa(2, isa), &mut y, &x, &weights);
+                y
+            };
+            assert_eq!(product(BYTES), product(Stored::F32), "{isa:?} [{m}, {cols}]");
+        }
     }
 }
 
 #[test]
 fn many_rows() {
-    for stored in [Stored::F32, Stored::F16, Stored::Bf16, Stored::Q8_0] {
+    for stored in [Stored::F32, Stored::F16, Stored::Bf16, Stored::Q8_0, BYTES] {
         check(stored, 9, 33, 96);
         check(stored, 67, 50, 32);
         check(stored, 40, 700, 512);
@@ -161,7 +199,7 @@ fn every_f16_is_its_value() {
 
 #[test]
 fn decoded_rows_are_what_the_bytes_mean() {
-    for stored in [Stored::F32, Stored::F16, Stored::Bf16, Stored::Q8_0] {
+    for stored in [Stored::F32, Stored::F16, Stored::Bf16, Stored::Q8_0, BYTES] {
         let sample = Sample::of(stored, 50, 416);
         let matrix = sample.matrix(stored, 50, 416);
         let cpu = Cpu::new(2);
@@ -175,7 +213,7 @@ fn decoded_rows_are_what_the_bytes_mean() {
 
 #[test]
 fn a_row_alone_has_the_bits_that_it_has_among_others() {
-    for stored in [Stored::F32, Stored::F16, Stored::Bf16, Stored::Q8_0] {
+    for stored in [Stored::F32, Stored::F16, Stored::Bf16, Stored::Q8_0, BYTES] {
         let (cpu, sample, x) = (Cpu::new(2), Sample::of(stored, 21, 608), values(7 * 608, 3));
         let weights = [sample.matrix(stored, 21, 608)];
         let mut operand = Operand::new(608, true);
@@ -204,5 +242,8 @@ fn zeros_and_what_is_no_number() {
     }
     assert!(Matrix::new(Elements::Q8_0(&[0; 34]), 1, 33).is_none());
     assert!(Matrix::new(Elements::F16(&[0; 34]), 2, 8).is_none());
+    let coded = |weights| Elements::Coded(Coded { weights, bytes: 33, decode: decode_bytes }, &[0; 66]);
+    assert!(Matrix::new(coded(32), 2, 32).is_some() && Matrix::new(coded(32), 2, 33).is_none());
+    assert!(Matrix::new(coded(0), 2, 32).is_none() && Matrix::new(coded(48), 2, 48).is_none());
     assert!(Matrix::new(Elements::F32(&[0.0; 4]), usize::MAX, 4).is_none());
 }
