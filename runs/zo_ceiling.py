@@ -12,16 +12,16 @@ import subprocess
 
 from pool import AUTOANE, Pool, evals, interval, version
 
-# learning rates: the best on seed 1000 over 8,000 steps, of 3e-5, 1e-4, 2e-4 and of 3e-3, 1e-2, 3e-2
-METHODS = {"mezo": ["--optimizer", "sgd", "--learning-rate", "1e-4"], "backprop": ["--learning-rate", "1e-2"]}
+GRID = {"mezo": ["3e-5", "1e-4", "2e-4"], "backprop": ["3e-3", "1e-2", "3e-2"]}
+TUNE = 1000  # the seed on which each method's rate is chosen, over the middle number of steps
 
 
-def main():
+def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model")
     parser.add_argument("text")
-    parser.add_argument("--steps", default="2000,8000,32000")
-    parser.add_argument("--methods", default="mezo,backprop")
+    parser.add_argument("--steps", default="1500,6000,24000")
+    parser.add_argument("--backprop-steps", default="1500,6000")
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--deadline", type=float, default=1e9, help="seconds after which no run is begun")
@@ -29,23 +29,36 @@ def main():
     args = parser.parse_args()
     if args.seeds < 3:
         parser.error("fewer than 3 seeds say nothing about a difference")
+    return args
+
+
+def main():
+    args = arguments()
     pool = Pool(args.out, args.jobs, args.deadline)
     data = pool.out / "data"
     if not data.exists():
         command = [AUTOANE, "data", "tokenize", args.text, "--tokenizer", args.model, "--out", str(data), "-q"]
         subprocess.run(command, check=True)
-    keys = [(m, int(n), s) for n in args.steps.split(",") for m in args.methods.split(",") for s in range(1, args.seeds + 1)]
-    common = [args.model, "--data", data, "--lora", "--lora-rank", 2, "--lora-targets", "attention", "--seq-len", 128, "--batch-size", 4]
-    common += ["--val-tokens", 32768, "--threads", 1]
-    runs = {
-        f"{m}-{n}-{s}": [*common, "--method", m, "--seed", s, "--steps", n, "--eval-every", n // 8, *METHODS[m]] for m, n, s in keys
-    }
-    made = pool.train(runs)
+    counts = {"mezo": [int(n) for n in args.steps.split(",")], "backprop": [int(n) for n in args.backprop_steps.split(",")]}
+    middle = counts["mezo"][len(counts["mezo"]) // 2]
+
+    def words(method, rate, seed, count):
+        words = [args.model, "--data", data, "--lora", "--lora-rank", 2, "--lora-targets", "attention", "--seq-len", 128, "--batch-size", 4]
+        words += ["--val-tokens", 32768, "--threads", 1, "--method", method, "--learning-rate", rate, "--seed", seed, "--steps", count]
+        return words + ["--eval-every", count // 8, "--optimizer", "sgd" if method == "mezo" else "adamw"]
+
+    tuning = {(m, rate): f"tune-{m}-{rate}" for m, rates in GRID.items() for rate in rates}
+    made = pool.train({name: words(*key, TUNE, middle) for key, name in tuning.items()})
+    ends = {key: evals(made[name])[-1]["val_loss"] for key, name in tuning.items() if made[name]}
+    best = {m: min((ends[key], key[1]) for key in ends if key[0] == m)[1] for m in GRID}
+    print("rates", best, ends, flush=True)
+    keys = [(m, n, s) for m in GRID for n in reversed(counts[m]) for s in range(1, args.seeds + 1)]
+    made = pool.train({f"{m}-{n}-{s}": words(m, best[m], s, n) for m, n, s in keys})
     rows = []
     for (method, count, seed), events in zip(keys, made.values()):
         curve = [[e["step"], e["val_loss"]] for e in evals(events or [])]
         rows.append({"method": method, "steps": count, "seed": seed, "curve": curve})
-    (pool.out / "record.json").write_text(json.dumps({"version": version(), "arguments": vars(args), "rows": rows}, indent=1))
+    (pool.out / "record.json").write_text(json.dumps({"version": version(), "arguments": vars(args), "rates": best, "rows": rows}, indent=1))
     print("| method | steps | validation loss | lower than at the start by |\n|---|---|---|---|")
     for method, count in dict.fromkeys((m, n) for m, n, _ in keys):
         mine = [r["curve"] for r in rows if (r["method"], r["steps"]) == (method, count) and r["curve"]]
