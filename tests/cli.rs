@@ -348,6 +348,10 @@ fn doctor_says_what_is_used_and_why() {
     let seen = json(&["doctor", "--json", "-q", "--threads", "1", "--isa", "scalar"]);
     assert_eq!((seen["isa"]["used"].as_str(), seen["isa"]["why"].as_str()), (Some("scalar"), Some("asked for")));
     assert_eq!(seen["threads"]["used"], 1);
+    let not_used = seen["isa"]["not_used"].as_object().unwrap();
+    assert_eq!(not_used.len(), 5, "every other set, with its reason: {not_used:?}");
+    assert!(not_used.values().all(|why| why == "scalar is used" || why.as_str().unwrap().starts_with("needs ")), "{not_used:?}");
+    assert!(seen["free_bytes"]["here"].as_u64().unwrap() > 0);
     assert!(seen["memory"]["available_bytes"].as_u64().unwrap() > 0);
     assert!(seen["ceilings"]["fma_gflops"].as_f64().unwrap() > 0.0);
     if seen["ane"]["available"] == false {

@@ -31,11 +31,24 @@ pub struct UnknownIsa {
 }
 
 impl Isa {
-    const ALL: [Isa; 6] = [Isa::Accelerate, Isa::Amx, Isa::Avx512, Isa::Avx2, Isa::Neon, Isa::Scalar];
+    /// Every set, fastest first.
+    pub const ALL: [Isa; 6] = [Isa::Accelerate, Isa::Amx, Isa::Avx512, Isa::Avx2, Isa::Neon, Isa::Scalar];
 
     /// The sets of this machine, fastest first.
     pub fn available() -> impl Iterator<Item = Isa> {
         Self::ALL.into_iter().filter(|isa| isa.is_available())
+    }
+
+    /// What a machine must have for it.
+    pub fn needs(self) -> &'static str {
+        match self {
+            Isa::Scalar => "nothing",
+            Isa::Avx2 => "AVX2 and FMA",
+            Isa::Avx512 => "AVX-512 F, BW, DQ and VL",
+            Isa::Amx => "AVX-512 and AMX with bfloat16, which Linux grants to a process",
+            Isa::Neon => "a 64-bit ARM processor",
+            Isa::Accelerate => "macOS",
+        }
     }
 
     /// The fastest one of this machine.
