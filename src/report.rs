@@ -2,6 +2,7 @@
 
 mod compare;
 pub mod page;
+pub mod parallel;
 pub mod record;
 mod run;
 pub mod svg;

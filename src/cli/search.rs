@@ -68,6 +68,9 @@ pub struct SearchNewArgs {
     /// Budget of a run in training tokens
     #[arg(long, value_name = "N", conflicts_with = "trial_clock", value_parser = positive_size)]
     pub trial_tokens: Option<usize>,
+    /// What every run has the same of: training tokens, or arithmetic (a model twice as large trains on half of the tokens)
+    #[arg(long, value_name = "WHAT", default_value = "tokens", value_parser = clap::builder::PossibleValuesParser::new(["tokens", "flops"]))]
+    pub equal: String,
     /// Budget of a run by the clock: not repeatable, for questions of size at a fixed time
     #[arg(long, value_name = "TIME")]
     pub trial_clock: Option<String>,
@@ -87,7 +90,7 @@ pub struct SearchNewArgs {
     #[arg(long, value_name = "N", default_value = "8", value_parser = positive_size)]
     pub final_pairs: usize,
     /// Trials of the whole study
-    #[arg(long, value_name = "N", default_value = "100", value_parser = positive_size)]
+    #[arg(long, value_name = "N", default_value = "100", overrides_with = "trials", value_parser = positive_size)]
     pub trials: usize,
     /// Where trials come from
     #[arg(long, value_name = "NAME", default_value = "tpe", value_parser = clap::builder::PossibleValuesParser::new(search::samplers::SamplerKind::NAMES))]
@@ -95,10 +98,10 @@ pub struct SearchNewArgs {
     /// Seed of the sampler
     #[arg(long, value_name = "N", default_value = "0", value_parser = seed)]
     pub sampler_seed: u64,
-    /// A run that takes longer is stopped and has crashed [default: ten times the baseline's, at least a minute]
+    /// A run that takes more processor time is stopped and has crashed; so is one after ten times as long by the clock, at least ten minutes [default: ten times the baseline's, at least a minute]
     #[arg(long, value_name = "TIME")]
     pub time_limit: Option<String>,
-    /// Most memory of weights and optimizer that a trial may be foreseen to take, in MB
+    /// Most memory that a run may be foreseen to take, as `train` foresees it, in MB; no other is proposed
     #[arg(long, value_name = "MB", value_parser = positive_size)]
     pub max_memory: Option<usize>,
     /// Text of the locked test, opened once by `search final` [default: other built-in stories for --data stories]

@@ -1,6 +1,7 @@
 //! `autoane search`: studies as folders. `crates/search` decides; here are the processes, the files and the words.
 
 mod finale;
+mod foresee;
 mod new;
 mod page;
 mod propose;
@@ -15,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use search::calibration::Calibration;
 use search::journal::{State, Trial};
-use search::study::Budget;
+use search::study::{Budget, Equal};
 use search::{Config, Journal, Study};
 use serde_json::Value as Json;
 
@@ -50,10 +51,11 @@ pub struct Desk {
     pub study: Study,
     /// What has happened.
     pub journal: Journal,
-    /// Held as long as this worker lives: who can lock it knows that the worker is dead.
     /// Whether trials give way to others.
     pub polite: bool,
+    /// Held as long as this worker lives: who can lock it knows that the worker is dead.
     _alive: Option<(PathBuf, File)>,
+    foresight: foresee::Foresight,
 }
 
 impl Desk {
@@ -65,7 +67,11 @@ impl Desk {
             let (path, name) = (journal.path().to_owned(), study.name);
             return Err(search::SearchError::NoStudy { path, name }.into());
         }
-        Ok(Desk { folder: folder.to_owned(), study, journal, polite: false, _alive: None })
+        let base = folder.join("base.json");
+        let json = study.shape.and_then(|_| serde_json::from_str(&std::fs::read_to_string(&base).ok()?).ok());
+        let model = json.as_ref().map(|_: &Json| format!("--model-config={}", base.display()));
+        let foresight = foresee::Foresight::new(&study, model, json);
+        Ok(Desk { folder: folder.to_owned(), study, journal, polite: false, _alive: None, foresight })
     }
 
     /// Opens it as a worker, whose death the others notice.
@@ -98,16 +104,47 @@ impl Desk {
         serde_json::from_value(state.attrs.get("calibration")?.clone()).ok()
     }
 
-    /// Flags of `train` for the budget of a run that gets `share` of it.
-    pub fn budget(&self, state: &State, share: f64) -> Vec<String> {
-        let tokens = |n: u64| vec![format!("--tokens={}", ((n as f64 * share) as u64).max(1))];
+    /// Flags of `train` for the budget of a run of `config` that gets `share` of it.
+    pub fn budget(&self, state: &State, config: &Config, share: f64) -> anyhow::Result<Vec<String>> {
         let seconds = |t: f64| vec![format!("--max-time={}ms", (t * share * 1000.0).max(1.0) as u64)];
-        match self.study.budget {
-            Budget::Tokens(n) => tokens(n),
-            Budget::Calibrated(t) => state.attrs.get("tokens").and_then(Json::as_u64).map_or_else(|| seconds(t), tokens),
-            Budget::Clock(t) => seconds(t),
-            Budget::Given => Vec::new(),
+        let tokens = match self.study.budget {
+            Budget::Tokens(n) => n,
+            Budget::Calibrated(t) => match state.attrs.get("tokens").and_then(Json::as_u64) {
+                Some(n) => n,
+                None => return Ok(seconds(t)),
+            },
+            Budget::Clock(t) => return Ok(seconds(t)),
+            Budget::Given => return Ok(Vec::new()),
+        };
+        let n = (tokens as f64 * share * self.tokens_for_one(config)?) as u64;
+        Ok(vec![format!("--tokens={}", n.max(1))])
+    }
+
+    /// Tokens that `config` trains on for each one of the baseline.
+    fn tokens_for_one(&self, config: &Config) -> anyhow::Result<f64> {
+        if self.study.equal == Equal::Tokens || *config == self.study.baseline {
+            return Ok(1.0);
         }
+        let flops = |config: &Config| self.foresight.of(&self.study, config).map(|need| need.flops_per_token);
+        Ok(flops(&self.study.baseline)? / flops(config)?)
+    }
+
+    /// Why `config` may not be run: it is foreseen to take more memory than the study allows.
+    pub fn refusal(&self, state: &State, config: &Config) -> Option<String> {
+        let limit = self.study.max_memory?;
+        let need = self.foresight.of(&self.study, config).ok()?;
+        let bytes = need.bytes + self.program_bytes(state);
+        let said = |n: u64| crate::out::bytes(n);
+        (bytes > limit).then(|| format!("it is foreseen to take {}, and the study allows {}", said(bytes), said(limit)))
+    }
+
+    /// What the program holds beside what a configuration decides: of the baseline's run, foreseen by it, less its own.
+    fn program_bytes(&self, state: &State) -> u64 {
+        let baseline = state.attrs.get("baseline").and_then(Json::as_u64).and_then(|n| state.trials.get(n as usize));
+        let mut runs = baseline.iter().flat_map(|t| &t.attrs).filter(|(key, _)| key.starts_with("run:candidate:"));
+        let foreseen = runs.find_map(|(_, record)| record.get("predicted_bytes")?.as_u64());
+        let own = foreseen.and_then(|all| Some((all, self.foresight.of(&self.study, &self.study.baseline).ok()?.bytes)));
+        own.map_or(0, |(all, own)| all.saturating_sub(own))
     }
 
     /// Whether equal runs are to be equal.

@@ -81,13 +81,18 @@ impl Page {
         if chart.is_empty() {
             return;
         }
-        let key = |s: &super::svg::Series| {
-            format!("<span class=\"key\"><i class=\"s{}\"></i>{}</span>", s.colour % COLOURS, escape(&s.name))
+        let keys: Vec<(usize, &str)> = chart.series.iter().map(|s| (s.colour, s.name.as_str())).collect();
+        self.figure(&chart.title, &chart.svg(), &keys);
+    }
+
+    /// A picture with its title above and what its colours mean below; `svg` is an element.
+    pub fn figure(&mut self, title: &str, svg: &str, keys: &[(usize, &str)]) {
+        let key = |(colour, name): &(usize, &str)| {
+            format!("<span class=\"key\"><i class=\"s{}\"></i>{}</span>", colour % COLOURS, escape(name))
         };
-        let keys: String = chart.series.iter().filter(|s| !s.name.is_empty()).map(key).collect();
-        let title = escape(&chart.title);
-        self.body +=
-            &format!("<figure><figcaption>{title}</figcaption>{}<div class=\"keys\">{keys}</div></figure>\n", chart.svg());
+        let keys: String = keys.iter().filter(|k| !k.1.is_empty()).map(key).collect();
+        let title = escape(title);
+        self.body += &format!("<figure><figcaption>{title}</figcaption>{svg}<div class=\"keys\">{keys}</div></figure>\n");
     }
 
     /// Charts beside each other where the window is wide enough.
@@ -147,7 +152,7 @@ td.n{font-variant-numeric:tabular-nums}
 figure{margin:0;padding:8px;background:var(--card)}figcaption{font-weight:600;margin-bottom:4px}
 svg{width:100%;height:auto;display:block}svg text{fill:var(--dim);font-size:11px}
 .grid{stroke:var(--rule);stroke-width:.7}.axis{stroke:var(--dim);stroke-width:1}
-.line{fill:none;stroke:var(--c);stroke-width:1.4}.band{fill:var(--c);opacity:.18}.dot{fill:var(--c)}
+.line{fill:none;stroke:var(--c);stroke-width:1.4}.faint{opacity:.35}.band{fill:var(--c);opacity:.18}.dot{fill:var(--c)}
 .keys{display:flex;flex-wrap:wrap;gap:4px 14px;font-size:12px}.key i{display:inline-block;width:12px;height:3px;margin-right:5px;vertical-align:middle;background:var(--c)}
 details{margin:8px 0}summary{cursor:pointer}
 ";

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use super::page::escape;
 
 /// Width and height in user units; the page scales them.
-const SIZE: [f64; 2] = [640.0, 280.0];
+pub(super) const SIZE: [f64; 2] = [640.0, 280.0];
 /// Left, top, right, bottom.
 const MARGIN: [f64; 4] = [66.0, 12.0, 18.0, 44.0];
 /// Most points of a line that are drawn; more are thinned by extremes, so that no spike is lost.
@@ -219,12 +219,12 @@ fn place(axis: &Axis, v: f64, from: f64, to: f64) -> f64 {
     from + axis.share(v).unwrap_or(0.0) * (to - from)
 }
 
-fn line(from: [f64; 2], to: [f64; 2], class: &str) -> String {
+pub(super) fn line(from: [f64; 2], to: [f64; 2], class: &str) -> String {
     let ([x1, y1], [x2, y2]) = (from, to);
     format!(r#"<line class="{class}" x1="{x1:.1}" y1="{y1:.1}" x2="{x2:.1}" y2="{y2:.1}"/>"#)
 }
 
-fn text(x: f64, y: f64, anchor: &str, what: &str) -> String {
+pub(super) fn text(x: f64, y: f64, anchor: &str, what: &str) -> String {
     format!(r#"<text x="{x:.1}" y="{y:.1}" text-anchor="{anchor}">{}</text>"#, escape(what))
 }
 
@@ -273,7 +273,7 @@ fn drawn(series: &Series, x: &Axis, y: &Axis) -> String {
     out
 }
 
-fn path(points: impl Iterator<Item = [f64; 2]>) -> String {
+pub(super) fn path(points: impl Iterator<Item = [f64; 2]>) -> String {
     points.map(|[x, y]| format!("{x:.1},{y:.1}")).collect::<Vec<_>>().join(" ")
 }
 

@@ -84,6 +84,11 @@ pub fn cpu_seconds() -> Option<f64> {
     limits::cpu_seconds()
 }
 
+/// Processor time of another process so far, its own and the kernel's for it, in seconds.
+pub fn cpu_seconds_of(pid: u32) -> Option<f64> {
+    system::cpu_seconds_of(pid)
+}
+
 /// How hot the machine is, where that can be read.
 pub fn thermal() -> Option<Thermal> {
     thermal_below(Path::new(SYS))
@@ -135,5 +140,27 @@ mod tests {
         assert!(busy_share(std::time::Duration::from_millis(50)).is_none_or(|b| (0.0..=1.0).contains(&b)));
         assert!(load_average().is_none_or(|l| l.iter().all(|x| x.is_finite() && *x >= 0.0)));
         assert!(thermal().and_then(|t| t.celsius).is_none_or(|c| (-50.0..200.0).contains(&c)));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_time_of_a_process_that_works_passes_and_of_one_that_sleeps_does_not() {
+        let spawn = |program: &str, args: &[&str]| std::process::Command::new(program).args(args).spawn().unwrap();
+        let (mut busy, mut idle) = (spawn("sh", &["-c", "while :; do :; done"]), spawn("sleep", &["60"]));
+        let start = std::time::Instant::now();
+        let used = loop {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            let used = cpu_seconds_of(busy.id()).unwrap();
+            if used > 0.1 || start.elapsed().as_secs() > 30 {
+                break used;
+            }
+        };
+        let slept = cpu_seconds_of(idle.id()).unwrap();
+        for child in [&mut busy, &mut idle] {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        assert!(used > 0.1 && slept < 0.1, "{used} and {slept}");
+        assert_eq!(cpu_seconds_of(u32::MAX), None);
     }
 }

@@ -45,6 +45,14 @@ pub fn give_way(_nice: i32) -> bool {
     false
 }
 
+/// Ticks of the clock that `/proc` counts processor time by.
+#[cfg(target_os = "linux")]
+pub fn ticks_per_second() -> Option<f64> {
+    // SAFETY: the call takes no pointer.
+    let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
+    (ticks > 0).then_some(ticks as f64)
+}
+
 /// Not known.
 #[cfg(not(unix))]
 pub fn cpu_seconds() -> Option<f64> {

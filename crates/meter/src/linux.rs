@@ -70,3 +70,11 @@ pub fn thermal(sys: &Path) -> Option<Thermal> {
 pub fn battery(sys: &Path) -> Option<Battery> {
     crate::battery::supplies(sys)
 }
+
+pub fn cpu_seconds_of(pid: u32) -> Option<f64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // the name in parentheses may hold anything; user and kernel time are the 12th and 13th field after it
+    let fields = text.rsplit_once(')')?.1.split_whitespace().skip(11).take(2);
+    let ticks = fields.map(str::parse).collect::<Result<Vec<u64>, _>>().ok().filter(|t| t.len() == 2)?;
+    Some(ticks.iter().sum::<u64>() as f64 / crate::limits::ticks_per_second()?)
+}

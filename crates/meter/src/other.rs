@@ -41,3 +41,7 @@ pub fn thermal(_sys: &std::path::Path) -> Option<Thermal> {
 pub fn battery(_sys: &std::path::Path) -> Option<Battery> {
     None
 }
+
+pub fn cpu_seconds_of(_pid: u32) -> Option<f64> {
+    None
+}

@@ -7,6 +7,9 @@ use crate::{Config, Space, space::Range};
 /// Parameters that shape the model; they are no flags of `train` but numbers of a `config.json`.
 pub const NAMES: &[&str] = &["depth", "dim", "hidden", "heads", "kv-heads", "head-dim"];
 
+/// Largest size of any kind: far beyond what trains, and small enough that products do not overflow.
+pub const LARGEST: usize = 1 << 20;
+
 /// Sizes of a transformer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shape {
@@ -34,7 +37,7 @@ impl Shape {
                 Range::Choice(choices) => choices.get(*config.get(i)? as usize)?.parse::<f64>().ok()?,
                 _ => *config.get(i)?,
             };
-            (value >= 1.0).then_some(value as usize)
+            (value >= 1.0).then_some(value.min(LARGEST as f64) as usize)
         };
         let mut s = self;
         s.depth = get("depth").unwrap_or(s.depth);
@@ -54,18 +57,17 @@ impl Shape {
         s.dim = s.heads * s.head_dim;
         let share = self.heads.checked_div(self.kv_heads).unwrap_or(1).max(1);
         let wanted = get("kv-heads").unwrap_or_else(|| (s.heads / share).max(1));
-        s.kv_heads = (1..=wanted.clamp(1, s.heads)).rev().find(|kv| s.heads.is_multiple_of(*kv)).unwrap_or(1);
+        s.kv_heads = largest_divisor(s.heads, wanted);
         let follows = (self.hidden as f64 / self.dim.max(1) as f64 * s.dim as f64 / 32.0).round() as usize * 32;
         s.hidden = get("hidden").unwrap_or(if s.dim == self.dim { self.hidden } else { follows.max(32) });
         s
     }
+}
 
-    /// Weights of a tied model with `vocab` ids.
-    pub fn params(&self, vocab: usize) -> f64 {
-        let (d, hd) = (self.dim as f64, self.head_dim as f64);
-        let attention = 2.0 * d * hd * (self.heads + self.kv_heads) as f64;
-        self.depth as f64 * (attention + 3.0 * d * self.hidden as f64 + 2.0 * d) + d * (vocab as f64 + 1.0)
-    }
+/// The largest divisor of `n` up to `most`, at least 1.
+fn largest_divisor(n: usize, most: usize) -> usize {
+    let small = (1..).take_while(|d| d * d <= n).filter(|d| n.is_multiple_of(*d));
+    small.flat_map(|d| [d, n / d]).filter(|d| *d <= most).max().unwrap_or(1)
 }
 
 /// `config` with the values that its shape really has, where the ranges hold them: no two configurations of a study differ

@@ -65,14 +65,31 @@ impl Param {
             }
             None => {
                 let choices: Vec<String> = values.split('|').map(|c| c.trim().to_owned()).collect();
-                let twice = (1..choices.len()).any(|i| choices[..i].contains(&choices[i]));
-                if choices.iter().any(String::is_empty) || twice {
+                if choices.iter().any(String::is_empty) || twice(&choices).is_some() {
                     return Err(error("an empty or repeated choice"));
                 }
                 Range::Choice(choices)
             }
         };
         Ok(Param { name, range })
+    }
+
+    /// Whether the range has the value, or the index of a choice.
+    pub fn holds(&self, value: f64) -> bool {
+        value.is_finite() && (self.nearest(value) - value).abs() <= 1e-12 * value.abs()
+    }
+
+    /// Whether the range is one that [`Param::parse`] could have given.
+    fn check(&self) -> Result<(), String> {
+        let right = match &self.range {
+            Range::Float { low, high, log } => low.is_finite() && high.is_finite() && low <= high && (!log || *low > 0.0),
+            Range::Int { low, high, step, log } => {
+                let whole = |v: &i64| v.unsigned_abs() < 1 << 53;
+                whole(low) && whole(high) && whole(step) && low <= high && *step >= 1 && (!log || *low >= 1)
+            }
+            Range::Choice(choices) => !(choices.is_empty() || choices.iter().any(String::is_empty) || twice(choices).is_some()),
+        };
+        if right && !self.name.is_empty() { Ok(()) } else { Err(format!("parameter `{}`: no name or an empty range", self.name)) }
     }
 
     /// Number of values; none for a real range.
@@ -155,7 +172,7 @@ impl Param {
     pub fn read(&self, text: &str) -> Result<f64, SearchError> {
         let found = match &self.range {
             Range::Choice(choices) => choices.iter().position(|c| c == text).map(|i| i as f64),
-            _ => text.parse::<f64>().ok().filter(|v| (self.nearest(*v) - v).abs() <= 1e-12 * v.abs()),
+            _ => text.parse::<f64>().ok().filter(|v| self.holds(*v)),
         };
         found.ok_or_else(|| SearchError::Value(format!("{}={text}: expected {}", self.name, self.describe())))
     }
@@ -184,6 +201,16 @@ impl Param {
         };
         json!({ "name": name, "attributes": attributes }).to_string()
     }
+}
+
+/// Most parameters of a space: no search of more would end.
+const MOST_PARAMS: usize = 100;
+
+/// A word that stands there more than once.
+fn twice(words: &[String]) -> Option<&str> {
+    let mut sorted: Vec<&str> = words.iter().map(String::as_str).collect();
+    sorted.sort_unstable();
+    sorted.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
 }
 
 fn numeric(low: &str, high: &str, how: &str) -> Result<Range, String> {
@@ -243,6 +270,19 @@ impl Space {
     pub fn original_shapes() -> Space {
         let texts = ["dim=512|768|1024|1536", "depth=2|4|6|8"];
         Space { params: texts.iter().filter_map(|t| Param::parse(t).ok()).collect() }
+    }
+
+    /// Whether every parameter is one that could have been declared, once.
+    ///
+    /// # Errors
+    /// What is wrong with the first that is not.
+    pub fn check(&self) -> Result<(), String> {
+        if self.params.len() > MOST_PARAMS {
+            return Err(format!("{} parameters: at most {MOST_PARAMS} are searched", self.params.len()));
+        }
+        self.params.iter().try_for_each(Param::check)?;
+        let names: Vec<String> = self.params.iter().map(|p| p.name.clone()).collect();
+        twice(&names).map_or(Ok(()), |name| Err(format!("parameter `{name}` stands there twice")))
     }
 
     /// Position of the parameter called `name`.

@@ -11,6 +11,9 @@ use crate::{Config, SearchError, Shape, Space};
 /// Largest file that is read.
 const LONGEST: u64 = 1 << 20;
 
+/// Most seeds, looks and pairs.
+const MOST_RUNS: usize = 1000;
+
 /// What a trial is measured by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -42,6 +45,17 @@ pub enum Budget {
     Given,
 }
 
+/// What runs of different configurations have the same of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Equal {
+    /// Training tokens.
+    #[default]
+    Tokens,
+    /// Arithmetic: as many FLOPs as the baseline's tokens take, so that a model twice as large trains on half of them.
+    Flops,
+}
+
 /// A study.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -60,6 +74,9 @@ pub struct Study {
     pub objective: Objective,
     /// What a run spends.
     pub budget: Budget,
+    /// What all runs have the same of, where the budget is in tokens.
+    #[serde(default)]
+    pub equal: Equal,
     /// When is what better.
     pub rules: Rules,
     /// Pairs of the final comparison.
@@ -70,9 +87,9 @@ pub struct Study {
     pub sampler: SamplerKind,
     /// Seed of the sampler.
     pub seed: u64,
-    /// Seconds after which a run is stopped; none: from calibration.
+    /// Processor seconds after which a run is stopped; none: from calibration.
     pub time_limit: Option<f64>,
-    /// Most memory that a trial may be foreseen to take.
+    /// Most bytes that a run may be foreseen to take.
     pub max_memory: Option<u64>,
     /// Text of the locked test, opened once at the end.
     pub test_data: Option<String>,
@@ -96,10 +113,43 @@ impl Study {
         }
         let text = std::fs::read_to_string(&path).map_err(SearchError::io(&path))?;
         let study: Study = serde_json::from_str(&text).map_err(|e| bad(e.line(), e.column(), e.to_string()))?;
-        if study.baseline.len() != study.space.params.len() {
-            return Err(bad(1, 1, "the baseline has another number of values than the space has parameters".into()));
-        }
+        study.check().map_err(|why| bad(1, 1, why))?;
         Ok(study)
+    }
+
+    /// Whether every number is one that a declaration could have had.
+    fn check(&self) -> Result<(), String> {
+        self.space.check()?;
+        let params = &self.space.params;
+        if self.baseline.len() != params.len() {
+            return Err("the baseline has another number of values than the space has parameters".into());
+        }
+        if let Some((p, v)) = params.iter().zip(&self.baseline).find(|(p, v)| !p.holds(**v)) {
+            return Err(format!("baseline of {}: {v} is not of {}", p.name, p.describe()));
+        }
+        let positive = |v: f64| v > 0.0 && v <= 1e9;
+        let (r, seconds) = (
+            &self.rules,
+            match self.budget {
+                Budget::Calibrated(t) | Budget::Clock(t) => t,
+                Budget::Tokens(_) | Budget::Given => 1.0,
+            },
+        );
+        let sizes = self.shape.map_or([1; 6], |s| [s.dim, s.depth, s.heads, s.kv_heads, s.head_dim, s.hidden]);
+        let all = [
+            ("rules.alpha", r.alpha > 0.0 && r.alpha < 0.5),
+            ("rules.min_effect", r.min_effect >= 0.0 && r.min_effect.is_finite()),
+            ("rules.seeds", (1..=MOST_RUNS).contains(&r.seeds)),
+            ("rules.looks", (1..=MOST_RUNS).contains(&r.looks)),
+            ("rules.max_pairs", (2..=MOST_RUNS).contains(&r.max_pairs)),
+            ("final_pairs", (2..=MOST_RUNS).contains(&self.final_pairs)),
+            ("trials", self.trials >= 1),
+            ("budget", positive(seconds)),
+            ("time_limit", self.time_limit.is_none_or(positive)),
+            ("shape", sizes.iter().all(|n| (1..=crate::shape::LARGEST).contains(n))),
+        ];
+        let wrong = all.iter().find(|(_, right)| !right);
+        wrong.map_or(Ok(()), |(name, _)| Err(format!("{name}: not a value that `search new` would write")))
     }
 
     /// Writes it into `folder`, which it does not overwrite.

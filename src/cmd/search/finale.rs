@@ -104,8 +104,18 @@ struct Comparison<'a> {
 impl Comparison<'_> {
     fn all(&self, winner: usize, config: &Config) -> anyhow::Result<Json> {
         let study = &self.desk.study;
-        let baseline = self.arm("baseline", &study.baseline)?;
-        let best = self.arm("winner", config)?;
+        // pair by pair in turns, so that a machine that slows down does it to both
+        let pair = |i: usize| -> anyhow::Result<(f64, f64)> {
+            let (one, other) = (|| self.one("baseline", &study.baseline, i), || self.one("winner", config, i));
+            if i.is_multiple_of(2) {
+                let baseline = one()?;
+                return Ok((baseline, other()?));
+            }
+            let winner = other()?;
+            Ok((one()?, winner))
+        };
+        let (baseline, best): (Vec<f64>, Vec<f64>) =
+            (0..study.final_pairs).map(pair).collect::<anyhow::Result<Vec<_>>>()?.into_iter().unzip();
         let gains: Vec<f64> = baseline.iter().zip(&best).map(|(a, b)| a - b).collect();
         let (mean, low, high) = stats::interval(&gains, 0.95);
         let mut changes = Vec::new();
@@ -143,18 +153,20 @@ impl Comparison<'_> {
 
     /// Values of `config` over the final seeds.
     fn arm(&self, name: &str, config: &Config) -> anyhow::Result<Vec<f64>> {
-        let one = |i: usize| -> anyhow::Result<f64> {
-            let key = format!("final_value {name} {i}");
-            let state = self.desk.journal.state()?;
-            if let Some(value) = state.attrs.get(&key).and_then(Json::as_f64) {
-                return Ok(value);
-            }
-            let value = self.value(&state, name, config, i)?;
-            let study = state.study.unwrap_or_default();
-            self.desk.journal.write(vec![Op::StudyAttr { study, key, value: json!(value) }])?;
-            Ok(value)
-        };
-        (0..self.desk.study.final_pairs).map(one).collect()
+        (0..self.desk.study.final_pairs).map(|i| self.one(name, config, i)).collect()
+    }
+
+    /// The value of `config` with the `i`-th of them: noted, or measured and noted.
+    fn one(&self, name: &str, config: &Config, i: usize) -> anyhow::Result<f64> {
+        let key = format!("final_value {name} {i}");
+        let state = self.desk.journal.state()?;
+        if let Some(value) = state.attrs.get(&key).and_then(Json::as_f64) {
+            return Ok(value);
+        }
+        let value = self.value(&state, name, config, i)?;
+        let study = state.study.unwrap_or_default();
+        self.desk.journal.write(vec![Op::StudyAttr { study, key, value: json!(value) }])?;
+        Ok(value)
     }
 
     /// Trains with the `i`-th final seed, and evaluates on the locked text where there is one.

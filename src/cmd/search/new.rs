@@ -6,10 +6,11 @@ use search::git::Repository;
 use search::journal::Op;
 use search::race::Rules;
 use search::samplers::SamplerKind;
-use search::study::{Budget, Objective};
+use search::study::{Budget, Equal, Objective};
 use search::{Config, Journal, Param, Shape, Space, Study, shape};
 use serde_json::{Value as Json, json};
 
+use super::foresee::Foresight;
 use crate::cli::{self, SearchNewArgs, Verb};
 use crate::config::{ModelChoice, Origin, Resolved, SETTINGS, nearest, setting};
 use crate::exit::usage;
@@ -23,6 +24,7 @@ pub fn run(args: &SearchNewArgs, out: Out) -> anyhow::Result<()> {
     let base = if shaped { Some(base_model(&resolved)?) } else { None };
     let study = study(args, space, &resolved, base.as_ref().map(|(s, _)| *s))?;
     check_statistics(&study)?;
+    check_needs(&study, &resolved, base.as_ref().map(|(_, config)| config.clone()))?;
     if study.branch.is_some() {
         Repository::of(Path::new("."))?.require_clean(&args.study)?;
     }
@@ -42,6 +44,24 @@ pub fn run(args: &SearchNewArgs, out: Out) -> anyhow::Result<()> {
         std::fs::write(args.study.join("program.md"), super::propose::program(&study, &args.study))?;
     }
     describe(args, &study, out)
+}
+
+/// A study that compares equal work, or bounds memory, must be able to foresee both; its baseline must be allowed.
+fn check_needs(study: &Study, resolved: &Resolved, base: Option<Json>) -> anyhow::Result<()> {
+    let limit = match (study.max_memory, study.equal) {
+        (None, Equal::Tokens) => return Ok(()),
+        (limit, _) => limit.unwrap_or(u64::MAX),
+    };
+    let model = match &resolved.config.model_config {
+        Some(path) => format!("--model-config={}", path.display()),
+        None => format!("--model={}", resolved.config.model),
+    };
+    let need = Foresight::new(study, base.is_some().then_some(model), base).of(study, &study.baseline)?.bytes;
+    if need > limit {
+        let (need, limit) = (crate::out::bytes(need), crate::out::bytes(limit));
+        return Err(usage(format!("--max-memory: the baseline alone is foreseen to take {need}, more than {limit}")));
+    }
+    Ok(())
 }
 
 fn describe(args: &SearchNewArgs, study: &Study, out: Out) -> anyhow::Result<()> {
@@ -72,6 +92,7 @@ fn space(args: &SearchNewArgs) -> anyhow::Result<Space> {
     if space.params.is_empty() {
         return Err(usage("nothing is searched: give --param NAME=LOW..HIGH or --preset original"));
     }
+    space.check().map_err(usage)?;
     for param in &space.params {
         check_name(param)?;
     }
@@ -98,7 +119,7 @@ fn check_name(param: &Param) -> anyhow::Result<()> {
 }
 
 /// The configuration that the arguments of `train` mean.
-fn resolve(train: &[String]) -> anyhow::Result<Resolved> {
+pub fn resolve(train: &[String]) -> anyhow::Result<Resolved> {
     let words = ["autoane", "train"].into_iter().map(Into::into).chain(train.iter().map(Into::into));
     let parsed = cli::parse(words).map_err(|e| usage(format!("arguments of `train` after `--`: {e}")))?;
     let Verb::Train(args) = parsed.verb else { return Err(usage("arguments of `train` after `--`: not `train`")) };
@@ -152,6 +173,7 @@ fn study(args: &SearchNewArgs, space: Space, resolved: &Resolved, shape: Option<
         proportion: args.preset.as_deref() == Some("original"),
         objective: objective(args, resolved),
         budget,
+        equal: if args.equal == "flops" { Equal::Flops } else { Equal::Tokens },
         rules: Rules {
             alpha: args.alpha,
             min_effect: args.min_effect,
@@ -261,6 +283,12 @@ fn check_statistics(study: &Study) -> anyhow::Result<()> {
     }
     if study.sampler == SamplerKind::Halving && study.budget == Budget::Given {
         return Err(usage("--sampler halving needs --trial-tokens, --trial-time or --trial-clock: its rungs are parts of it"));
+    }
+    if study.equal == Equal::Flops && matches!(study.budget, Budget::Clock(_) | Budget::Given) {
+        return Err(usage("--equal flops needs --trial-tokens or --trial-time: what the baseline's runs train on"));
+    }
+    if study.shape.is_none() && !study.train.iter().any(|a| a.starts_with("--model")) {
+        return Err(usage("name a model after `--`: `auto` measures the machine in every run, and trials would differ in size"));
     }
     let frozen = study.train.iter().any(|a| a == "--lora=true");
     let from_scratch = !study.train.iter().any(|a| a.strip_prefix("--model=").is_some_and(|m| Path::new(m).exists()));

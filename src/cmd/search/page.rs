@@ -1,20 +1,23 @@
 //! `search report`: a study as one self-contained page: history, trials, importance, calibration, final comparison.
 
-use std::fmt::Write;
 use std::path::Path;
 
 use search::Config;
 use search::importance::importance;
 use search::journal::{State, Trial};
+use search::stats;
 use serde_json::{Value as Json, json};
 
 use super::{Desk, show, verdict};
 use crate::out::Out;
+use crate::report::page::Page;
+use crate::report::parallel::{Parallel, Scale, Strand};
+use crate::report::svg::{Chart, Mark, Series, short};
 
-/// Size of a chart, in units of the page.
-const SIZE: (f64, f64) = (900.0, 320.0);
-/// Space around it.
-const MARGIN: f64 = 50.0;
+/// Verdicts, what they are called on the page, and their colours.
+const VERDICTS: [(&str, &str, usize); 3] = [("Keep", "kept", 2), ("Inconclusive", "inconclusive", 5), ("Revert", "reverted", 7)];
+/// Trials without a verdict: what Optuna said itself, and those that run.
+const OTHER: (&str, usize) = ("not judged", 0);
 
 /// Writes `report.html` into the study's folder, or the file that was named.
 pub fn run(folder: &Path, file: Option<&Path>, out: Out) -> anyhow::Result<()> {
@@ -27,51 +30,45 @@ pub fn run(folder: &Path, file: Option<&Path>, out: Out) -> anyhow::Result<()> {
     out.json(&json!({ "report": path, "bytes": html.len() }))
 }
 
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-}
-
-fn colour(trial: &Trial) -> &'static str {
-    match trial.text("verdict") {
-        Some("Keep") => "#009e73",
-        Some("Revert") => "#999999",
-        Some("Inconclusive") => "#e69f00",
-        Some("Crash") => "#d55e00",
-        _ => "#0072b2",
-    }
-}
-
 fn page(desk: &Desk, state: &State) -> String {
-    let objective = desk.study.objective.name();
-    let said = verdict(desk, state).unwrap_or_else(|| "the noise is not measured yet".into());
-    let noise = desk.calibration(state).map_or_else(String::new, |c| show::calibration_text(&c, objective));
-    let mut html = String::from("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n<title>");
-    let name = escape(&desk.study.name);
-    let _ = write!(
-        html,
-        "{name}</title>\n<style>body{{font:15px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#222}}\
-         table{{border-collapse:collapse;font-size:13px}}td,th{{padding:2px 10px;border-bottom:1px solid #ddd;text-align:left}}\
-         svg{{width:100%;height:auto}}text{{font:12px sans-serif;fill:#444}}</style></head><body>\n<h1>Study {name}</h1>\n\
-         <p><b>{}</b></p>\n<p>{}</p>\n",
-        escape(&said),
-        escape(&noise).replace('\n', "<br>"),
+    let mut page = Page::new(format!("Study {}", desk.study.name));
+    page.text(&verdict(desk, state).unwrap_or_else(|| "the noise is not measured yet".into()));
+    page.text(&rules(desk));
+    page.section("History");
+    page.chart(&history(desk, state));
+    page.note(
+        "The band is the 95% interval of the incumbent's mean over the study's seeds. Seeds are shared by all trials, so two trials \
+         differ with more certainty than their bands suggest: verdicts are of paired differences.",
     );
+    calibration(desk, state, &mut page);
+    final_part(desk, state, &mut page);
+    page.section("Parallel coordinates");
+    let keys: Vec<(usize, &str)> = VERDICTS.iter().map(|v| (v.2, v.1)).chain([(OTHER.1, OTHER.0)]).collect();
+    page.figure("All trials with a value", &parallel(desk, state).svg("parallel coordinates"), &keys);
+    shares(desk, state, &mut page);
+    page.section("Trials");
+    page.table(
+        &["trial", "value", "verdict", "below the baseline, same seeds (95%)", "changes to the baseline", "why"],
+        &rows(desk, state),
+    );
+    page.section("Every run");
+    page.verbatim(&format!("autoane train {}", desk.study.train.join(" ")));
+    page.finish()
+}
+
+fn rules(desk: &Desk) -> String {
     let r = &desk.study.rules;
-    let _ = writeln!(
-        html,
-        "<p>{objective}, lower is better; {} seeds a trial, at most {} fresh pairs in {} looks; chance of any false keep at most \
-         {}; smallest effect worth a change {}.</p>",
-        r.seeds, r.max_pairs, r.looks, r.alpha, r.min_effect
-    );
-    let _ = write!(html, "<h2>History</h2>\n{}\n", history(desk, state));
-    html.push_str(
-        "<p>green Keep, grey Revert, orange Inconclusive, red Crash; line: incumbent with its 95% interval over seeds</p>\n",
-    );
-    let _ = write!(html, "<h2>Parallel coordinates</h2>\n{}\n", parallel(desk, state));
-    let _ = write!(html, "<h2>Importance</h2>\n{}\n", shares(desk, state));
-    html.push_str(&final_part(state));
-    let _ = write!(html, "<h2>Trials</h2>\n{}\n</body></html>\n", trials(desk, state));
-    html
+    format!(
+        "{}, lower is better; {} seeds a trial, at most {} fresh pairs in {} looks; chance of any false keep at most {}; smallest \
+         effect worth a change {}; budget of a run {}.",
+        desk.study.objective.name(),
+        r.seeds,
+        r.max_pairs,
+        r.looks,
+        r.alpha,
+        r.min_effect,
+        show::budget_text(&desk.study),
+    )
 }
 
 /// Values of a trial's own runs on the shared seeds.
@@ -81,145 +78,156 @@ fn values(desk: &Desk, trial: &Trial) -> Vec<f64> {
     (0..desk.study.rules.seeds).filter_map(of).collect()
 }
 
-fn history(desk: &Desk, state: &State) -> String {
-    let known: Vec<(&Trial, f64)> = state.trials.iter().filter_map(|t| Some((t, t.value.filter(|v| v.is_finite())?))).collect();
-    if known.is_empty() {
-        return "<p>no trial has a value yet</p>".into();
-    }
+/// Trials with finite values.
+fn valued(state: &State) -> Vec<(&Trial, f64)> {
+    state.trials.iter().filter_map(|t| Some((t, t.value.filter(|v| v.is_finite())?))).collect()
+}
+
+fn history(desk: &Desk, state: &State) -> Chart {
+    let known = valued(state);
     // a far outlier would press all others onto one line
     let mut sorted: Vec<f64> = known.iter().map(|(_, v)| *v).collect();
     sorted.sort_by(f64::total_cmp);
-    let (low, most) = (sorted[0], sorted[(sorted.len() - 1) * 9 / 10]);
-    let high = if most > low { most + 0.3 * (most - low) } else { low + 0.01 };
-    let low = low - 0.1 * (high - low);
-    let count = state.trials.len().max(2) as f64 - 1.0;
-    let x = |n: usize| MARGIN + (SIZE.0 - 2.0 * MARGIN) * n as f64 / count;
-    let y = |v: f64| SIZE.1 - MARGIN - (SIZE.1 - 2.0 * MARGIN) * ((v - low) / (high - low)).clamp(0.0, 1.0);
-    let mut svg = start();
-    let mut incumbent: Option<&Trial> = None;
-    for trial in &state.trials {
-        if trial.text("verdict") == Some("Keep") {
-            incumbent = Some(trial);
-        }
-        let Some(best) = incumbent else { continue };
-        let (mean, a, b) = search::stats::interval(&values(desk, best), 0.95);
-        let (left, right) = (x(trial.number), x(trial.number + 1).min(SIZE.0 - MARGIN));
-        let (top, bottom) = (y(b.min(high)), y(a.max(low)));
-        let _ = write!(
-            svg,
-            "<rect x=\"{left:.1}\" y=\"{top:.1}\" width=\"{:.1}\" height=\"{:.1}\" fill=\"#009e73\" opacity=\"0.12\"/>\
-             <line x1=\"{left:.1}\" x2=\"{right:.1}\" y1=\"{2:.1}\" y2=\"{2:.1}\" stroke=\"#009e73\"/>",
-            (right - left).max(0.0),
-            (bottom - top).max(0.0),
-            y(mean)
-        );
+    let ends = sorted.first().zip(sorted.get((sorted.len().max(1) - 1) * 9 / 10));
+    let high = ends.map_or(f64::INFINITY, |(low, most)| most + 0.3 * (most - low) + 1e-9);
+    let mut series = vec![incumbents(desk, state, high)];
+    let dots = |name: &str, colour: usize, of: &dyn Fn(&Trial, f64) -> bool| {
+        let points = known.iter().filter(|(t, v)| of(t, *v)).map(|(t, v)| [t.number as f64, v.min(high)]);
+        Series::dots(name, points.collect(), colour)
+    };
+    for (word, name, colour) in VERDICTS {
+        series.push(dots(name, colour, &|t, v| v <= high && t.text("verdict") == Some(word)));
     }
-    for (trial, value) in &known {
-        let _ = write!(
-            svg,
-            "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"4\" fill=\"{}\"><title>trial {}: {value:.5}</title></circle>",
-            x(trial.number),
-            y(*value),
-            colour(trial),
-            trial.number
-        );
-    }
-    for v in [low, (low + high) / 2.0, high] {
-        let _ = write!(svg, "<text x=\"2\" y=\"{:.1}\">{v:.4}</text>", y(v) + 4.0);
-    }
-    let (cx, cy) = (SIZE.0 / 2.0, SIZE.1 - 8.0);
-    let _ = write!(svg, "<text x=\"{cx}\" y=\"{cy}\">trial</text></svg>");
-    svg
+    series.push(dots(OTHER.0, OTHER.1, &|t, v| v <= high && VERDICTS.iter().all(|w| t.text("verdict") != Some(w.0))));
+    series.push(dots("higher than shown", 1, &|_, v| v > high));
+    series.retain(|s| !s.points.is_empty());
+    let y = desk.study.objective.name().to_owned();
+    Chart { title: "Mean over the study's seeds".into(), x: "trial".into(), y, series, ..Chart::default() }
 }
 
-fn start() -> String {
-    format!("<svg viewBox=\"0 0 {} {}\" role=\"img\">", SIZE.0, SIZE.1)
+/// The incumbent at each trial, with the interval of its mean; it steps where another is kept.
+fn incumbents(desk: &Desk, state: &State, high: f64) -> Series {
+    let (mut points, mut band) = (Vec::new(), Vec::new());
+    let mut push = |x: f64, y: f64, half: f64| {
+        points.push([x, y]);
+        band.push(half);
+    };
+    let kept: Vec<&Trial> = state.trials.iter().filter(|t| t.text("verdict") == Some("Keep")).collect();
+    for (i, trial) in kept.iter().enumerate() {
+        let (mean, low, _) = stats::interval(&values(desk, trial), 0.95);
+        let until = kept.get(i + 1).map_or(state.trials.len(), |next| next.number);
+        let half = (mean - low).min((high - mean).max(0.0));
+        push(trial.number as f64, mean, half);
+        push(until as f64, mean, half);
+        push(f64::NAN, f64::NAN, 0.0);
+    }
+    Series { mark: Mark::Line, ..Series::band("incumbent, 95% interval", points, band, 2) }
 }
 
-fn parallel(desk: &Desk, state: &State) -> String {
+fn calibration(desk: &Desk, state: &State, page: &mut Page) {
+    let Some(found) = desk.calibration(state) else { return };
+    page.section("Calibration");
+    page.verbatim(&show::calibration_text(&found, desk.study.objective.name()));
+    let over = |name: String, values: &[f64], colour| {
+        let points = values.iter().enumerate().map(|(i, v)| [desk.study.screening_seed(i) as f64, *v]).collect();
+        Series { mark: Mark::Dotted, ..Series::line(name, points, colour) }
+    };
+    let series = vec![over("baseline".into(), &found.baseline, 0), over(format!("with {}", found.tweak), &found.tweaked, 1)];
+    let y = desk.study.objective.name().to_owned();
+    page.chart(&Chart {
+        title: "The noise of seeds, and how much of it is shared".into(),
+        x: "seed".into(),
+        y,
+        series,
+        ..Chart::default()
+    });
+}
+
+fn parallel(desk: &Desk, state: &State) -> Parallel {
     let space = &desk.study.space;
-    let axes = space.params.len() + 1;
-    let x = |i: usize| MARGIN + (SIZE.0 - 2.0 * MARGIN) * i as f64 / (axes - 1) as f64;
-    let y = |u: f64| SIZE.1 - MARGIN - (SIZE.1 - 2.0 * MARGIN) * u.clamp(0.0, 1.0);
     let known: Vec<(&Trial, Config, f64)> =
-        state.trials.iter().filter_map(|t| Some((t, t.config(space)?, t.value.filter(|v| v.is_finite())?))).collect();
+        valued(state).into_iter().filter_map(|(t, v)| Some((t, t.config(space)?, v))).collect();
     let low = known.iter().map(|k| k.2).fold(f64::INFINITY, f64::min);
     let high = known.iter().map(|k| k.2).fold(f64::NEG_INFINITY, f64::max);
-    let mut svg = start();
-    for (trial, config, value) in &known {
+    let strand = |(trial, config, value): &(&Trial, Config, f64)| {
         let mut places = space.unit(config);
         places.push(if high > low { (value - low) / (high - low) } else { 0.5 });
-        let points: Vec<String> = places.iter().enumerate().map(|(i, &u)| format!("{:.1},{:.1}", x(i), y(u))).collect();
-        let (kept, c) = (trial.text("verdict") == Some("Keep"), colour(trial));
-        let (width, opacity) = if kept { (2.5, 1.0) } else { (1.0, 0.5) };
-        let points = points.join(" ");
-        let _ = write!(
-            svg,
-            "<polyline fill=\"none\" stroke=\"{c}\" stroke-width=\"{width}\" opacity=\"{opacity}\" points=\"{points}\"/>"
-        );
-    }
-    let names = space.params.iter().map(|p| (p.name.as_str(), p.text(p.at(0.0)), p.text(p.at(1.0))));
-    let last = (desk.study.objective.name(), format!("{low:.4}"), format!("{high:.4}"));
-    for (i, (name, bottom, top)) in names.chain([last]).enumerate() {
-        let _ = write!(
-            svg,
-            "<line x1=\"{0:.1}\" x2=\"{0:.1}\" y1=\"{1}\" y2=\"{2}\" stroke=\"#888\"/>\
-             <text x=\"{0:.1}\" y=\"20\" text-anchor=\"middle\">{3}</text><text x=\"{0:.1}\" y=\"38\" text-anchor=\"middle\">{4}</text>\
-             <text x=\"{0:.1}\" y=\"{5}\" text-anchor=\"middle\">{6}</text>",
-            x(i),
-            MARGIN,
-            SIZE.1 - MARGIN,
-            escape(name),
-            escape(&top),
-            SIZE.1 - MARGIN + 18.0,
-            escape(&bottom)
-        );
-    }
-    svg + "</svg>"
-}
-
-fn shares(desk: &Desk, state: &State) -> String {
-    let space = &desk.study.space;
-    let known: Vec<(Config, f64)> = state.trials.iter().filter_map(|t| Some((t.config(space)?, t.value?))).collect();
-    if known.len() < 8 {
-        return "<p>fewer than 8 trials have a value</p>".into();
-    }
-    let row = |(p, share): (&search::Param, f64)| format!("<tr><td>{}</td><td>{:.0}%</td></tr>", escape(&p.name), 100.0 * share);
-    let rows: String = space.params.iter().zip(importance(space, &known)).map(row).collect();
-    format!("<table><tr><th>parameter</th><th>share of the variance over trials, alone</th></tr>{rows}</table>")
-}
-
-fn final_part(state: &State) -> String {
-    let Some(found) = state.attrs.get("final") else { return String::new() };
-    let number = |v: &Json, key: &str| v.get(key).and_then(Json::as_f64).unwrap_or(f64::NAN);
-    let changes = found.get("changes").and_then(Json::as_array).cloned().unwrap_or_default();
-    let row = |c: &Json| {
-        let text =
-            |key: &str| escape(&c.get(key).map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned)).unwrap_or_default());
-        let (effect, low, high) = (number(c, "effect"), number(c, "low"), number(c, "high"));
-        format!(
-            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{effect:.4} ({low:.4} to {high:.4})</td></tr>",
-            text("param"),
-            text("from"),
-            text("to")
-        )
+        let verdict = VERDICTS.iter().find(|v| trial.text("verdict") == Some(v.0));
+        Strand { places, colour: verdict.map_or(OTHER.1, |v| v.2), strong: trial.text("verdict") == Some("Keep") }
     };
-    let rows: String = changes.iter().map(row).collect();
-    format!(
-        "<h2>Final comparison</h2><p>{}</p><table><tr><th>change</th><th>from</th><th>to</th><th>loss without it</th></tr>{rows}</table>\n",
-        escape(found.get("verdict").and_then(Json::as_str).unwrap_or_default())
-    )
+    let end = |p: &search::Param, u: f64| match p.range {
+        search::space::Range::Choice(_) => p.text(p.at(u)),
+        _ => short(p.at(u)),
+    };
+    let scale = |p: &search::Param| Scale { name: p.name.clone(), low: end(p, 0.0), high: end(p, 1.0) };
+    let value = Scale { name: desk.study.objective.name().into(), low: short(low), high: short(high) };
+    Parallel { axes: space.params.iter().map(scale).chain([value]).collect(), strands: known.iter().map(strand).collect() }
 }
 
-fn trials(desk: &Desk, state: &State) -> String {
+fn shares(desk: &Desk, state: &State, page: &mut Page) {
+    let space = &desk.study.space;
+    let known: Vec<(Config, f64)> = valued(state).into_iter().filter_map(|(t, v)| Some((t.config(space)?, v))).collect();
+    page.section("Importance");
+    if known.len() < 8 {
+        page.note("fewer than 8 trials have a value");
+        return;
+    }
+    let rows: Vec<Vec<String>> = space
+        .params
+        .iter()
+        .zip(importance(space, &known))
+        .map(|(p, share)| vec![p.name.clone(), format!("{:.0}%", 100.0 * share)])
+        .collect();
+    page.table(&["parameter", "share of the variance over trials that goes with it alone"], &rows);
+    page.note("a guide for the eye, no test: trials are not spread evenly");
+}
+
+fn final_part(desk: &Desk, state: &State, page: &mut Page) {
+    let Some(found) = state.attrs.get("final") else { return };
+    page.section("Final comparison");
+    page.text(found.get("verdict").and_then(Json::as_str).unwrap_or_default());
+    let values = |key: &str| -> Vec<f64> {
+        found.get(key).and_then(Json::as_array).map_or_else(Vec::new, |all| all.iter().filter_map(Json::as_f64).collect())
+    };
+    let over = |name: &str, colour| {
+        let points = values(if colour == 0 { "baseline" } else { "values" });
+        let points = points.iter().enumerate().map(|(i, v)| [i as f64 + 1.0, *v]).collect();
+        Series { mark: Mark::Dotted, ..Series::line(name, points, colour) }
+    };
+    let y = desk.study.objective.name().to_owned();
+    let series = vec![over("baseline", 0), over("winner", 2)];
+    page.chart(&Chart { title: "Fresh pairs, on the text of the test".into(), x: "pair".into(), y, series, ..Chart::default() });
+    let number = |v: &Json, key: &str| v.get(key).and_then(Json::as_f64).unwrap_or(f64::NAN);
+    let between = |v: &Json, key: &str| format!("{:.4} ({:.4} to {:.4})", number(v, key), number(v, "low"), number(v, "high"));
+    let word = |v: Option<&Json>| v.map_or_else(String::new, |v| v.as_str().map_or_else(|| v.to_string(), str::to_owned));
+    let row = |c: &Json| {
+        let supported = if c.get("supported").and_then(Json::as_bool) == Some(true) { "yes" } else { "not shown" };
+        vec![word(c.get("param")), word(c.get("from")), word(c.get("to")), between(c, "effect"), supported.into()]
+    };
+    let changes = found.get("changes").and_then(Json::as_array).cloned().unwrap_or_default();
+    let mut rows = vec![vec!["all changes".into(), String::new(), String::new(), between(found, "gain"), String::new()]];
+    rows.extend(changes.iter().map(row));
+    page.table(&["change", "from", "to", "loss without it (95%)", "supported"], &rows);
+}
+
+fn rows(desk: &Desk, state: &State) -> Vec<Vec<String>> {
+    let baseline = state.attrs.get("baseline").and_then(Json::as_u64).and_then(|n| state.trials.get(n as usize));
     let row = |t: &Trial| {
         let config = t.config(&desk.study.space).map(|c| desk.study.space.changes(&desk.study.baseline, &c));
         let value = t.value.map_or_else(|| "-".into(), |v| format!("{v:.5}"));
         let why = t.text("why").or(t.text("hypothesis")).unwrap_or_default();
-        let verdict = t.text("verdict").unwrap_or("-");
-        let (changes, why) = (escape(&config.unwrap_or_default()), escape(why));
-        format!("<tr><td>{}</td><td>{value}</td><td>{verdict}</td><td>{changes}</td><td>{why}</td></tr>", t.number)
+        let below = baseline.map_or_else(String::new, |b| below(&values(desk, b), &values(desk, t)));
+        vec![t.number.to_string(), value, t.text("verdict").unwrap_or("-").into(), below, config.unwrap_or_default(), why.into()]
     };
-    let rows: String = state.trials.iter().map(row).collect();
-    format!("<table><tr><th>trial</th><th>value</th><th>verdict</th><th>changes to the baseline</th><th></th></tr>{rows}</table>")
+    state.trials.iter().map(row).collect()
+}
+
+/// How far `values` lie below those of the baseline with the same seeds; nothing for the baseline itself.
+fn below(baseline: &[f64], values: &[f64]) -> String {
+    let gains: Vec<f64> = baseline.iter().zip(values).map(|(a, b)| a - b).collect();
+    if gains.len() < 2 || gains.iter().all(|g| *g == 0.0) {
+        return String::new();
+    }
+    let (mean, low, high) = stats::interval(&gains, 0.95);
+    format!("{mean:+.4} ({low:+.4} to {high:+.4})")
 }

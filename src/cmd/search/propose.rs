@@ -6,10 +6,10 @@ use search::Study;
 use search::journal::{Op, State};
 use serde_json::json;
 
-use super::{Desk, worker};
+use super::{Desk, show, worker};
 use crate::cli::SearchProposeArgs;
 use crate::config::nearest;
-use crate::exit::usage;
+use crate::exit::{Exit, FAILURE, usage};
 use crate::out::Out;
 
 /// Enqueues the incumbent with the changes that were typed.
@@ -17,6 +17,9 @@ pub fn run(args: &SearchProposeArgs, out: Out) -> anyhow::Result<()> {
     let desk = Desk::open(&args.study)?;
     let space = &desk.study.space;
     let decide = |state: &State| -> anyhow::Result<(Vec<Op>, usize)> {
+        if state.attrs.contains_key("final_opened") {
+            return Err(Exit::new(FAILURE, "the locked test was opened: the study is over").into());
+        }
         let mut config = desk.incumbent(state).map_or_else(|| desk.study.baseline.clone(), |(_, c)| c);
         for text in &args.set {
             let (name, value) = text.split_once('=').ok_or_else(|| usage(format!("--set {text}: expected NAME=VALUE")))?;
@@ -32,6 +35,13 @@ pub fn run(args: &SearchProposeArgs, out: Out) -> anyhow::Result<()> {
         let number = state.trials.len();
         if let Some(same) = worker::same(&desk, state, &config, number) {
             return Ok((Vec::new(), same));
+        }
+        if let Some(why) = desk.refusal(state, &config) {
+            return Err(usage(format!("{}: {why}", space.key(&config))));
+        }
+        if desk.counted(state) >= desk.study.trials {
+            let said = format!("the study has all its {} trials: `search final` is next", desk.study.trials);
+            return Err(Exit::new(FAILURE, said).into());
         }
         let attrs = json!({ "source": "proposed", "hypothesis": args.why });
         Ok((vec![Op::Enqueue { study: state.study.unwrap_or_default(), fixed: space.json(&config), attrs }], number))
@@ -54,31 +64,24 @@ pub fn run(args: &SearchProposeArgs, out: Out) -> anyhow::Result<()> {
 
 /// `program.md`: the rules of the study for a coding agent.
 pub fn program(study: &Study, folder: &Path) -> String {
-    let folder = folder.display();
-    let objective = study.objective.name();
     let row = |p: &search::Param| format!("- `{}`: {}\n", p.name, p.describe());
     let space: String = study.space.params.iter().map(row).collect();
-    let (r, baseline) = (&study.rules, study.space.key(&study.baseline));
+    let r = &study.rules;
     format!(
-        "# Study {}\n\nYou search for settings of `autoane train` with a lower `{objective}`. You propose; the program measures and decides.\n\n\
-         ## Parameters\n\n{space}\nBaseline: `{baseline}`. Every run: `autoane train {}`.\n\n\
-         ## Loop\n\n\
-         1. `autoane search status {folder} --json`: incumbent, what runs, what is left, the smallest detectable effect.\n\
-         2. `autoane search show {folder} --json`: every trial with its runs and verdict. Read what was reverted, too.\n\
-         3. `autoane search propose {folder} --set NAME=VALUE --why \"one sentence\"`: one hypothesis, one or two changes.\n\
-         4. `autoane search run {folder} --trials 1`: measures the oldest waiting hypothesis. Then go to 1.\n\
-         5. When `left` is 0, or nothing worth a change is left to try: `autoane search final {folder}`, and stop.\n\n\
-         ## Rules\n\n\
-         - A trial is Keep only when it beats the incumbent by a paired test on seeds that were never used before. The whole\n  \
-           search has a chance of at most {} to keep anything that is no better; {} trials in all. No way leads around it.\n\
-         - Gains below {} are not worth a change. \"No detectable improvement\" is a result.\n\
-         - A configuration is never run twice; a proposal that was tried is answered with its trial and verdict (`known`).\n\
-         - Do not edit `journal.log`, `study.json` or anything else in `{folder}`; do not run `train` on the test text.\n\
-         - Report the confirmed gain with its interval, never the best single run.\n",
-        study.name,
-        study.train.join(" "),
-        r.alpha,
-        study.trials,
-        r.min_effect,
+        include_str!("program.md"),
+        name = study.name,
+        objective = study.objective.name(),
+        space = space,
+        baseline = study.space.key(&study.baseline),
+        train = study.train.join(" "),
+        budget = show::budget_text(study),
+        folder = folder.display(),
+        first = 2 * r.seeds.max(3) + 1,
+        sampler = study.sampler.name(),
+        least = r.seeds,
+        most = r.seeds + 2 * r.max_pairs,
+        alpha = r.alpha,
+        trials = study.trials,
+        effect = r.min_effect,
     )
 }

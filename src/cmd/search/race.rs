@@ -83,15 +83,31 @@ fn run_race(
                     (Stage::Confirmation, Some(attempt)) => desk.study.fresh_seed(attempt, i),
                     _ => desk.study.screening_seed(i),
                 };
-                let own = value(desk, candidate, Arm::Candidate, &candidate.config, seed, stop)?;
-                let other = match value(desk, candidate, Arm::Incumbent(incumbent.0), incumbent.1, seed, stop) {
-                    Err(Failure::Crash(_)) => f64::NAN,
-                    other => other?,
-                };
+                let (other, own) = pair(desk, candidate, incumbent, (seed, i), stop)?;
                 race.record(other, own);
             }
         }
     }
+}
+
+/// Incumbent and candidate with one seed; pair by pair in turns, A, B, B, A, so that a machine that slows down does it to both.
+fn pair(
+    desk: &Desk,
+    candidate: &Candidate,
+    incumbent: (usize, &Config),
+    (seed, i): (u64, usize),
+    stop: &Stop,
+) -> Result<(f64, f64), Failure> {
+    let own = || value(desk, candidate, Arm::Candidate, &candidate.config, seed, stop);
+    let other = || match value(desk, candidate, Arm::Incumbent(incumbent.0), incumbent.1, seed, stop) {
+        Err(Failure::Crash(_)) => Ok(f64::NAN),
+        other => other,
+    };
+    if i.is_multiple_of(2) {
+        let own = own()?;
+        return Ok((other()?, own));
+    }
+    Ok((other()?, own()?))
 }
 
 /// The number of a confirmation over the whole study: taken under the lock, so that no two have the same seeds.
@@ -108,21 +124,29 @@ fn attempt(desk: &Desk, candidate: &Candidate) -> Result<usize, SearchError> {
 /// The value of a run: from the journal where an equal one has been, else of a new one.
 pub fn value(desk: &Desk, candidate: &Candidate, arm: Arm, config: &Config, seed: u64, stop: &Stop) -> Result<f64, Failure> {
     let state = desk.journal.state()?;
-    let number = if let Arm::Incumbent(n) = arm { n } else { candidate.number };
-    if let Some(known) = known(&state, number, seed) {
-        return Ok(known);
-    }
     let (name, of) = match arm {
         Arm::Candidate => ("candidate", candidate.number),
         Arm::Incumbent(n) => ("incumbent", n),
     };
+    // what the clock ends is compared with what ran beside it, not with another hour's
+    let (key, beside) = (format!("run:{name}:{seed}"), arm != Arm::Candidate && !desk.is_repeatable());
+    let known = if beside { known_beside(&state, candidate, &key, of) } else { known(&state, of, seed) };
+    if let Some(known) = known {
+        return Ok(known);
+    }
     let folder = desk.folder.join("trials").join(format!("{:04}", candidate.number)).join(format!("{name}-{seed}"));
     let record = trial::run(desk, &state, &Run { config, seed, share: 1.0, folder, keep: false }, stop)?;
     let value = record.get("value").and_then(Json::as_f64).unwrap_or(f64::NAN);
     let mut record = record;
     record["of"] = json!(of);
-    desk.journal.write(vec![Op::TrialAttr { trial: candidate.id, key: format!("run:{name}:{seed}"), value: record }])?;
+    desk.journal.write(vec![Op::TrialAttr { trial: candidate.id, key, value: record }])?;
     Ok(value)
+}
+
+/// The value of a run of trial `of` that was made for this very candidate.
+fn known_beside(state: &State, candidate: &Candidate, key: &str, of: usize) -> Option<f64> {
+    let record = state.trials.get(candidate.number)?.attrs.get(key)?;
+    record.get("value")?.as_f64().filter(|_| record.get("of").and_then(Json::as_u64) == Some(of as u64))
 }
 
 /// The value of trial `number` with `seed`, wherever it was measured; equal runs give equal values.

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use search::calibration::Calibration;
 use search::journal::{State, Trial, TrialState};
-use search::{Verdict, shape};
+use search::study::{Budget, Equal};
+use search::{Study, Verdict, shape};
 use serde_json::{Value as Json, json};
 
 use super::race::Candidate;
@@ -63,6 +64,20 @@ pub fn calibration_text(c: &Calibration, objective: &str) -> String {
     )
 }
 
+/// What a run spends, in words.
+pub fn budget_text(study: &Study) -> String {
+    let tokens = match study.budget {
+        Budget::Tokens(n) => format!("{n} tokens"),
+        Budget::Calibrated(t) => format!("the tokens that the baseline trains on in {t} s"),
+        Budget::Clock(t) => return format!("{t} s by the clock"),
+        Budget::Given => return "as its arguments say".into(),
+    };
+    match study.equal {
+        Equal::Tokens => tokens,
+        Equal::Flops => format!("the arithmetic of the baseline over {tokens}"),
+    }
+}
+
 /// The object of `search show --json`.
 pub fn json(desk: &Desk, state: &State) -> Json {
     let space = &desk.study.space;
@@ -102,7 +117,11 @@ fn seeds(trial: &Trial) -> Vec<Json> {
     let own = trial.attrs.iter().filter_map(|(key, record)| {
         let seed: u64 = key.strip_prefix("run:candidate:")?.parse().ok()?;
         let other = trial.attrs.get(&format!("run:incumbent:{seed}")).and_then(|r| r.get("value"));
-        Some(json!({ "seed": seed, "value": record.get("value"), "incumbent": other }))
+        let of = |key: &str| record.get(key);
+        Some(json!({
+            "seed": seed, "value": of("value"), "incumbent": other, "steps": of("steps"), "tokens": of("tokens"),
+            "seconds": of("seconds"),
+        }))
     });
     own.collect()
 }
@@ -127,9 +146,15 @@ pub fn status(folder: &Path, out: Out) -> anyhow::Result<()> {
         count(TrialState::Waiting),
     ))?;
     out.line(verdict.clone().unwrap_or_else(|| "the noise is not measured yet".into()))?;
+    let space: serde_json::Map<String, Json> =
+        desk.study.space.params.iter().map(|p| (p.name.clone(), json!(p.describe()))).collect();
+    let next = next(&desk, &state, left);
+    out.line(format!("next: {next}"))?;
     out.json(&json!({
         "study": desk.study.name,
         "objective": desk.study.objective.name(),
+        "space": space,
+        "next": next,
         "trials": state.trials.len(),
         "running": count(TrialState::Running),
         "waiting": count(TrialState::Waiting),
@@ -143,6 +168,22 @@ pub fn status(folder: &Path, out: Out) -> anyhow::Result<()> {
         "final_opened": state.attrs.contains_key("final_opened"),
         "verdict": verdict,
     }))
+}
+
+/// The command that comes next.
+fn next(desk: &Desk, state: &State, left: usize) -> String {
+    let (program, folder) = (crate::out::program(), desk.folder.display());
+    let waits = state.trials.iter().any(|t| t.state == TrialState::Waiting);
+    if state.attrs.contains_key("final") {
+        return format!("{program} search report {folder}");
+    }
+    if left == 0 || state.attrs.contains_key("final_opened") {
+        return format!("{program} search final {folder}");
+    }
+    if waits || !state.attrs.contains_key("calibration") {
+        return format!("{program} search run {folder} --trials 1");
+    }
+    format!("{program} search propose {folder} --set NAME=VALUE, or {program} search run {folder}")
 }
 
 /// The flags of the incumbent as a file for `train --config`; what shapes the model stands in comments.

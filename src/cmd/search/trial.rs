@@ -8,10 +8,9 @@ use std::time::{Duration, Instant};
 
 use search::Config;
 use search::journal::State;
-use search::shape;
 use serde_json::{Value as Json, json};
 
-use super::Desk;
+use super::{Desk, foresee};
 use crate::stop::Stop;
 
 /// How a run went wrong.
@@ -63,14 +62,14 @@ pub struct Run<'a> {
     pub keep: bool,
 }
 
-/// Longest time of a run when nothing was measured.
+/// Processor seconds of a run when nothing was measured.
 const FIRST_LIMIT: f64 = 3600.0;
 
 /// Runs, and gives `{"value", "steps", "tokens", "params", "ms_per_step", "seconds", "wall_seconds"}`.
 pub fn run(desk: &Desk, state: &State, run: &Run<'_>, stop: &Stop) -> Result<Json, Failure> {
     fs::create_dir_all(&run.folder)?;
     let mut command = Command::new(std::env::current_exe()?);
-    command.arg("train").args(&desk.study.train).args(flags(desk, run)?).args(desk.budget(state, run.share));
+    command.arg("train").args(&desk.study.train).args(flags(desk, run)?).args(desk.budget(state, run.config, run.share)?);
     command.args(["--eval-every=never", "--save-every=never", "--sample-every=never", "--keep=0", "--overwrite", "--json", "-q"]);
     if desk.polite {
         command.arg("--polite");
@@ -88,34 +87,24 @@ pub fn run(desk: &Desk, state: &State, run: &Run<'_>, stop: &Stop) -> Result<Jso
     };
     let take = |key: &str| record.get(key).cloned().unwrap_or_default();
     let mut kept = json!({ "value": value, "seed": run.seed });
-    for key in ["val_loss", "steps", "tokens", "params", "ms_per_step", "seconds", "tokens_per_second", "wall_seconds"] {
+    let measured = ["wall_seconds", "cpu_seconds", "peak_rss_bytes"];
+    for key in
+        ["val_loss", "steps", "tokens", "params", "ms_per_step", "seconds", "tokens_per_second"].into_iter().chain(measured)
+    {
         kept[key] = take(key);
     }
+    let efficiency = fs::read(run.folder.join("run/efficiency.json")).ok();
+    let efficiency: Option<Json> = efficiency.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    kept["predicted_bytes"] = efficiency.and_then(|e| e.get("predicted_bytes").cloned()).unwrap_or_default();
     Ok(kept)
 }
 
+/// Flags of the configuration; the model's shape becomes a file.
 fn flags(desk: &Desk, run: &Run<'_>) -> Result<Vec<String>, Failure> {
-    let space = &desk.study.space;
-    let mut flags = Vec::new();
-    for (param, &value) in space.params.iter().zip(run.config) {
-        if !shape::NAMES.contains(&param.name.as_str()) {
-            flags.push(format!("--{}={}", param.name, param.text(value)));
-        }
-    }
+    let mut flags = foresee::flags(&desk.study, run.config);
     if let Some(base) = desk.study.shape {
-        let shape = base.with(space, run.config);
-        let mut config: Json = serde_json::from_str(&fs::read_to_string(desk.folder.join("base.json"))?)?;
-        let sizes = [
-            ("hidden_size", shape.dim),
-            ("num_hidden_layers", shape.depth),
-            ("num_attention_heads", shape.heads),
-            ("num_key_value_heads", shape.kv_heads),
-            ("head_dim", shape.head_dim),
-            ("intermediate_size", shape.hidden),
-        ];
-        for (key, value) in sizes {
-            config[key] = json!(value);
-        }
+        let config: Json = serde_json::from_str(&fs::read_to_string(desk.folder.join("base.json"))?)?;
+        let config = foresee::sized(&config, base.with(&desk.study.space, run.config));
         let path = run.folder.join("model.json");
         fs::write(&path, format!("{config:#}\n"))?;
         flags.push(format!("--model-config={}", path.display()));
@@ -155,36 +144,63 @@ impl Waits {
     }
 }
 
-/// Seconds that a run may take.
-fn limit(desk: &Desk, state: &State) -> f64 {
-    let measured = || state.attrs.get("wall_seconds").and_then(Json::as_f64).map(|s| (10.0 * s).max(60.0));
-    desk.study.time_limit.or_else(measured).unwrap_or(FIRST_LIMIT)
+/// What a run may spend. Processor time does not pass while a busy machine lets the run wait, so a run is no crash for the
+/// company that it had; the clock only ends what makes no use of its time.
+struct Limit {
+    cpu: f64,
+    wall: f64,
 }
+
+impl Limit {
+    /// Of the study, or ten times what the baseline took and at least a minute.
+    fn of(desk: &Desk, state: &State) -> Limit {
+        let measured = |key: &str| state.attrs.get(key).and_then(Json::as_f64);
+        let measured = measured("cpu_seconds").or_else(|| measured("wall_seconds")).map(|s| (10.0 * s).max(60.0));
+        let cpu = desk.study.time_limit.or(measured).unwrap_or(FIRST_LIMIT).min(1e8);
+        Limit { cpu, wall: (10.0 * cpu).max(600.0) }
+    }
+
+    /// What was exceeded.
+    fn exceeded(&self, cpu: Option<f64>, clock: Duration) -> Option<String> {
+        let limit = self.cpu;
+        if cpu.is_some_and(|s| s > limit) {
+            return Some(format!("stopped after its time limit of {limit:.1} s of processor time"));
+        }
+        let wall = self.wall;
+        (clock.as_secs_f64() > wall).then(|| format!("stopped after {wall:.0} s by the clock"))
+    }
+}
+
+/// How often a run's processor time is looked at.
+const LOOK: u32 = 5;
 
 fn wait(desk: &Desk, state: &State, mut command: Command, run: &Run<'_>, stop: &Stop) -> Result<Json, Failure> {
     let said = run.folder.join("stderr.txt");
     let answer = run.folder.join("record.json");
     command.stdin(Stdio::null()).stdout(File::create(&answer)?).stderr(File::create(&said)?);
-    let (start, limit) = (Instant::now(), Duration::from_secs_f64(limit(desk, state).min(1e9)));
+    let (start, limit, mut cpu) = (Instant::now(), Limit::of(desk, state), None);
     let (mut waits, mut looked) = (Waits::of(&run.folder.join("run/events.jsonl")), start);
     let mut child = command.spawn()?;
-    let status = loop {
-        if let Some(status) = child.try_wait()? {
-            break status;
+    let status = 'ended: loop {
+        for _ in 0..LOOK {
+            if let Some(status) = child.try_wait()? {
+                break 'ended status;
+            }
+            if stop.check().is_err() {
+                end(&mut child);
+                return Err(Failure::Stopped);
+            }
+            std::thread::sleep(Duration::from_millis(20));
         }
-        if stop.check().is_err() {
-            end(&mut child);
-            return Err(Failure::Stopped);
-        }
+        cpu = meter::cpu_seconds_of(child.id()).or(cpu);
         if looked.elapsed() > LOOK_EVERY {
             looked = Instant::now();
             waits.look(looked);
         }
-        if start.elapsed().saturating_sub(waits.waited) > limit {
+        if let Some(why) = limit.exceeded(cpu, start.elapsed().saturating_sub(waits.waited)) {
             end(&mut child);
-            return Err(Failure::Crash(format!("stopped after its time limit of {:.0} s", limit.as_secs_f64())));
+            return Err(Failure::Crash(why));
         }
-        std::thread::sleep(Duration::from_millis(20));
     };
     if stop.check().is_err() {
         return Err(Failure::Stopped);
@@ -199,6 +215,7 @@ fn wait(desk: &Desk, state: &State, mut command: Command, run: &Run<'_>, stop: &
         return Err(Failure::Crash("its record is no JSON object".into()));
     }
     record["wall_seconds"] = json!(start.elapsed().as_secs_f64());
+    record["cpu_seconds"] = json!(cpu);
     Ok(record)
 }
 

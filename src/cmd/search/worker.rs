@@ -126,13 +126,13 @@ fn settle(desk: &Desk, candidate: &Candidate, result: Result<Verdict, Failure>, 
             return Err(error);
         }
     };
-    let state = desk.journal.state()?;
-    show::write_table(desk, &state)?;
     let changes = desk.study.space.changes(&desk.study.baseline, &candidate.config);
     out.say(format!("trial {}: {} ({changes})", candidate.number, verdict.name()));
     if verdict == Verdict::Keep {
-        keep(desk, &state, candidate, out)?;
+        keep(desk, &desk.journal.state()?, candidate, out)?;
     }
+    // after the commit, which the row names
+    show::write_table(desk, &desk.journal.state()?)?;
     Ok(true)
 }
 
@@ -237,6 +237,9 @@ fn waiting(desk: &Desk, state: &State) -> Option<(Vec<Op>, Option<Candidate>)> {
     if let Some(same) = same(desk, state, &config, trial.number) {
         return refuse(format!("the same configuration as trial {same}"));
     }
+    if let Some(why) = desk.refusal(state, &config) {
+        return refuse(why);
+    }
     ops.extend(Op::params(trial.id, space, &config));
     Some((ops, Some(Candidate { id: trial.id, number: trial.number, config })))
 }
@@ -259,20 +262,10 @@ fn proposal(desk: &Desk, state: &State) -> Option<Config> {
     let known = state.trials.iter().filter(|t| t.text("died").is_none() && t.state != TrialState::Waiting);
     let trials: Vec<(Config, Option<f64>)> = known.filter_map(|t| Some((t.config(&study.space)?, t.value))).collect();
     let incumbent = desk.incumbent(state).map_or_else(|| study.baseline.clone(), |(_, c)| c);
-    let admits = |config: &Config| {
-        let (Some(limit), Some(shape)) = (study.max_memory, study.shape) else { return true };
-        // weights, gradient and two moments
-        16.0 * shape.with(&study.space, config).params(vocab(desk)) <= limit as f64
-    };
+    let admits = |config: &Config| desk.refusal(state, config).is_none();
     let settle = |config: Config| study.settle(config);
     let history = History { space: &study.space, trials: &trials, incumbent: &incumbent, settle: &settle, admits: &admits };
     propose(study.sampler, &history, study.seed)
-}
-
-fn vocab(desk: &Desk) -> usize {
-    let text = std::fs::read_to_string(desk.folder.join("base.json")).unwrap_or_default();
-    let config: Json = serde_json::from_str(&text).unwrap_or_default();
-    config.get("vocab_size").and_then(Json::as_u64).unwrap_or(0) as usize
 }
 
 /// The baseline twice with one seed, over the seeds, and with one thing changed a little.
@@ -297,6 +290,7 @@ fn calibrate(desk: &Desk, candidate: &Candidate, stop: &Stop, out: Out) -> Resul
     let baseline = baseline.collect::<Result<Vec<f64>, Failure>>()?;
     let again = go(&study.baseline, first, "again".into())?;
     note("wall_seconds", again["wall_seconds"].clone())?;
+    note("cpu_seconds", again["cpu_seconds"].clone())?;
     let twice = [baseline[0], number(&again, "value").unwrap_or(f64::NAN)];
     if desk.is_repeatable() && twice[0].to_bits() != twice[1].to_bits() {
         let why = format!(

@@ -68,9 +68,9 @@ pub struct Trial {
 }
 
 impl Trial {
-    /// Its configuration; none when it lacks a parameter, as long as it waits.
+    /// Its configuration; none when it lacks a parameter, as long as it waits, or has a value that the range does not hold.
     pub fn config(&self, space: &Space) -> Option<Config> {
-        space.params.iter().map(|p| self.params.get(&p.name).copied()).collect()
+        space.params.iter().map(|p| self.params.get(&p.name).copied().filter(|v| p.holds(*v))).collect()
     }
 
     /// The configuration that it is to have, from `fixed_params`; none when they are not all there or out of range.

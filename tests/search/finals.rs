@@ -1,0 +1,65 @@
+//! The end of a study.
+
+use std::fs;
+
+use crate::place::Place;
+
+#[test]
+fn the_locked_test_is_opened_once_and_each_change_of_the_winner_is_left_out() {
+    let place = Place::new();
+    let ids = (0..4000u32).flat_map(|i| ((i * i % 89) as u16).to_le_bytes()).collect::<Vec<u8>>();
+    fs::write(place.path("locked.bin"), ids).unwrap();
+    let declared =
+        ["--param", "learning-rate=1e-6..1e-1:log", "--param", "weight-decay=0..0.2", "--seeds", "2", "--trial-tokens", "640"];
+    let more = ["--test-data", "locked.bin", "--trials", "20"];
+    place.declared(&[&declared[..], &more].concat(), &["--seq-len", "16", "--learning-rate", "1e-6", "--weight-decay", "0.1"]);
+    place.json(&["search", "run", "s", "--trials", "1", "--json"]);
+    place.json(&["search", "propose", "s", "--set", "learning-rate=2e-2", "--set", "weight-decay=0.05", "--json"]);
+    let ran = place.json(&["search", "run", "s", "--trials", "1", "--json"]);
+    assert_eq!(ran["best"]["number"], 1, "{ran}");
+    let found = place.json(&["search", "final", "s", "--json"]);
+    assert_eq!((found["winner"].as_u64(), found["pairs"].as_u64(), found["opened"].as_bool()), (Some(1), Some(8), Some(true)));
+    assert!(
+        found["test"].as_str().unwrap().ends_with("locked.bin")
+            && found["verdict"].as_str().unwrap().contains("on the locked test")
+    );
+    assert!(found["low"].as_f64().unwrap() > 0.0 && found["low"].as_f64() < found["gain"].as_f64());
+    let changes = found["changes"].as_array().unwrap();
+    let names: Vec<&str> = changes.iter().map(|c| c["param"].as_str().unwrap()).collect();
+    assert_eq!(names, ["learning-rate", "weight-decay"]);
+    assert_eq!(changes[0]["supported"], true, "without the rate the gain is gone: {found}");
+    assert!(changes[1]["effect"].as_f64().unwrap().abs() < changes[0]["effect"].as_f64().unwrap() / 10.0, "{found}");
+    // opened once, by nothing before
+    let opened = |place: &Place| place.journal().iter().filter(|l| l["user_attr"].get("final_opened").is_some()).count();
+    assert_eq!(opened(&place), 1);
+    for entry in fs::read_dir(place.path("s/trials")).unwrap() {
+        let config = fs::read_to_string(entry.unwrap().path().join("candidate-1/run/config.resolved.toml")).unwrap();
+        assert!(config.contains("tokens.bin") && !config.contains("locked.bin"));
+    }
+    // a second look is the first one, looked up; the study is over
+    let before = fs::read(place.path("s/journal.log")).unwrap();
+    assert_eq!(place.json(&["search", "final", "s", "--json"]), found);
+    let ran = place.json(&["search", "run", "s", "--trials", "1", "--json"]);
+    assert_eq!(ran["trials"].as_array().unwrap().len(), 2, "no trial after the test was opened");
+    place.fails(&["search", "propose", "s", "--set", "learning-rate=3e-2"], 1, "the study is over");
+    assert_eq!(fs::read(place.path("s/journal.log")).unwrap(), before);
+    place.json(&["search", "report", "s", "--json"]);
+    let html = fs::read_to_string(place.path("s/report.html")).unwrap();
+    for part in ["Final comparison", "Calibration", "Parallel coordinates", "History", "default-src 'none'", "without it (95%)"] {
+        assert!(html.contains(part), "{part}");
+    }
+    assert!(html.matches("<svg").count() >= 4 && !html.contains("http:") && !html.contains("https:") && !html.contains("NaN"));
+}
+
+#[test]
+fn without_a_winner_the_test_stays_closed() {
+    let place = Place::new();
+    place.study(&[]);
+    place.json(&["search", "run", "s", "--trials", "1", "--json"]);
+    let found = place.json(&["search", "final", "s", "--json"]);
+    assert_eq!(found["opened"], false);
+    assert!(found["verdict"].as_str().unwrap().starts_with("no detectable improvement, smallest detectable effect"));
+    assert!(!place.path("s/final").exists());
+    let ran = place.json(&["search", "run", "s", "--trials", "1", "--json"]);
+    assert_eq!(ran["trials"].as_array().unwrap().len(), 2, "the search may go on");
+}
