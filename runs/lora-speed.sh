@@ -1,9 +1,9 @@
 #!/bin/bash
 # LoRA (rank 8, all matrices) of a released model by backpropagation, 4 windows of 128 tokens a step, two threads, against PyTorch with
 # peft: the same adapter, the same windows, alternated; losses compared, medians of speed.
-# Usage: runs/lora-speed.sh PYTHON MODEL-FOLDER [ROUNDS]     AUTOANE: the program
+# Usage: runs/lora-speed.sh PYTHON MODEL-FOLDER [ROUNDS] [FLAGS, as --lora-form dora]     AUTOANE: the program
 set -euo pipefail
-python=$1 model=$2 rounds=${3:-3}
+python=$1 model=$2 rounds=${3:-3} flags=("${@:4}")
 autoane=${AUTOANE:-autoane}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -19,7 +19,7 @@ ours() { # run, flags...
   local out=$work/$1
   shift
   "$autoane" train "$model" --lora --data "$work/tokens.bin" --data-order sequential --val-fraction 0 --seq-len 128 --batch-size 4 \
-    --learning-rate 1e-3 --schedule constant --warmup 0 --threads 2 --sample-every never --out "$out" --overwrite --json -q "$@" >/dev/null
+    --learning-rate 1e-3 --schedule constant --warmup 0 --threads 2 --sample-every never --out "$out" --overwrite --json -q ${flags[@]+"${flags[@]}"} "$@" >/dev/null
 }
 ours first --steps 1
 report() {

@@ -65,9 +65,9 @@ impl Wired {
     ///
     /// # Errors
     /// When `params` are not the trained weights.
-    pub fn decode_weights<'w>(&'w self, params: &'w [f32]) -> Result<DecodeWeights<'w>, EngineError> {
+    pub fn decode_weights<'w>(&'w self, cpu: &Cpu, params: &'w [f32]) -> Result<DecodeWeights<'w>, EngineError> {
         match &self.adapter {
-            Some(adapter) => adapter.decode_weights(&self.spec, params),
+            Some(adapter) => adapter.decode_weights(cpu, &self.spec, params),
             None => DecodeWeights::borrowed(&self.spec, params),
         }
     }
@@ -297,9 +297,12 @@ pub fn engine_shape(config: &TrainConfig) -> (Shape, Options) {
 ///
 /// # Errors
 /// Those of the base's files.
-pub fn initial_params(wired: &Wired, layout: &Layout, seed: u64) -> anyhow::Result<Vec<f32>> {
+pub fn initial_params(wired: &Wired, layout: &Layout, seed: u64, cpu: &Cpu) -> anyhow::Result<Vec<f32>> {
     if let Some(adapter) = &wired.adapter {
-        return Ok(engine::init_adapter(layout, (&Layout::of(&wired.spec), adapter.base.as_base()), seed));
+        let base = adapter.base.as_base();
+        let mut values = engine::init_adapter(layout, (&Layout::of(&wired.spec), base), seed);
+        adapter.plan.start_magnitudes(cpu, base, &mut values);
+        return Ok(values);
     }
     match &wired.base {
         Some(base) => load_base(base, wired, layout),
@@ -389,7 +392,7 @@ pub fn parts<'a>(config: &TrainConfig, wired: &Wired, cpu: &'a Cpu, out: Out) ->
         optimizer: optimizer_of(config, wired, &layout, out)?,
         schedule: schedule(config),
         limits: Limits { steps: config.steps, tokens: config.tokens, time: config.max_time },
-        params: initial_params(wired, &layout, config.seed)?,
+        params: initial_params(wired, &layout, config.seed, cpu)?,
         batch_size: config.batch_size,
         accumulate: config.accumulate,
         clip_norm: f64::from(config.clip_norm),

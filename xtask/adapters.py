@@ -33,6 +33,8 @@ CASES = [
                                         alpha_pattern={"^model.layers.0.self_attn.q_proj": 20, "v_proj": 1})),
     ("classifier", "llama-untied-mha", dict(r=3, lora_alpha=5, target_modules=["o_proj", "lm_head"])),
     ("some layers", "qwen2", dict(r=2, lora_alpha=6, target_modules=["k_proj", "gate_proj"], layers_to_transform=[1])),
+    ("rows with lengths", "qwen3", dict(r=4, lora_alpha=8, target_modules=EVERY, use_dora=True)),
+    ("rows with lengths, biases", "llama-bias", dict(r=3, lora_alpha=3, target_modules=["q_proj", "o_proj", "down_proj"], use_dora=True)),
     ("no rotation", "smollm3", dict(r=2, lora_alpha=2, target_modules="all-linear")),
 ]
 
@@ -63,7 +65,9 @@ def make(name, options, folder):
     model = get_peft_model(base_of(name), LoraConfig(task_type="CAUSAL_LM", **options))
     with torch.no_grad():
         for key, weight in model.named_parameters():
-            if "lora_" in key:
+            if "lora_magnitude" in key:
+                weight.mul_(1 + 0.3 * torch.randn_like(weight))
+            elif "lora_" in key:
                 weight.normal_(0, 0.2)
     model.save_pretrained(folder)
     return logits_of(model.merge_and_unload().eval())
@@ -106,7 +110,7 @@ def check(binary, label, name, options, folder):
     merged = transformers.AutoModelForCausalLM.from_pretrained(folder / "merged", dtype=torch.float32, attn_implementation="eager")
     near(f"{label}, merged, in transformers", logits_of(merged.eval()), expected)
     source = adapter
-    if not options.get("rank_pattern") and not options.get("alpha_pattern") and not options.get("use_rslora"):
+    if not options.get("rank_pattern") and not options.get("alpha_pattern") and not options.get("use_rslora") and not options.get("use_dora"):
         source = folder / "mlx"
         as_mlx(adapter, source)
     call("convert", source, folder / "again", "--to", "peft")

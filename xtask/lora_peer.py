@@ -2,7 +2,7 @@
 """LoRA steps with PyTorch and peft, on the windows that `autoane train --data-order sequential` reads.
 
 The adapter comes from the first checkpoint of a run: its A is still that of the beginning, because B was zero when its
-gradient was taken; B is set back to zero. Prints one JSON line: losses, tokens/s of the median step, peak memory.
+gradient was taken; B is set back to zero, and lengths of rows (DoRA) to those of the base. Prints one JSON line: losses, tokens/s of the median step, peak memory.
 """
 import argparse
 import json
@@ -32,6 +32,9 @@ model = PeftModel.from_pretrained(base, a.adapter, is_trainable=True)
 for name, p in model.named_parameters():
     if "lora_B" in name:
         p.data.zero_()
+for module in model.modules():
+    for name, lengths in getattr(module, "lora_magnitude_vector", {}).items():  # DoRA: those of the base's rows
+        lengths.weight.data = torch.linalg.norm(module.base_layer.weight.detach(), dim=1)
 trained = [p for p in model.parameters() if p.requires_grad]
 optimizer = torch.optim.AdamW(trained, lr=a.lr, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.0)
 tokens = numpy.fromfile(a.tokens, dtype="<u2").astype("int64")

@@ -175,6 +175,9 @@ pub struct ConvertArgs {
     /// Make the steps of a zeroth-order run once more from its trajectory, instead of reading a checkpoint
     #[arg(long)]
     pub replay: bool,
+    /// Write the model that an adapter's run began with, once its file is found to hold those weights still
+    #[arg(long, conflicts_with = "replay")]
+    pub unmerge: bool,
     /// Format to write [default: gguf for a name that ends so, else hf]
     #[arg(long, value_name = "FORMAT")]
     pub to: Option<ConvertTo>,

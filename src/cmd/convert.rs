@@ -8,6 +8,7 @@ mod place;
 mod replay;
 mod swap;
 mod tokenizer;
+mod unmerge;
 mod verify;
 
 use std::path::Path;
@@ -35,6 +36,10 @@ pub fn run(args: &ConvertArgs, out: Out) -> anyhow::Result<()> {
     }
     if args.replay {
         return replay::run(args, out);
+    }
+    if args.unmerge {
+        let base = unmerge::base(args, out)?;
+        return run(&ConvertArgs { input: base, unmerge: false, ..args.clone() }, out);
     }
     let target = target(args)?;
     let (input, adapter) = adapter::resolve(&args.input, args.assumed.base.as_deref(), out)?;

@@ -121,7 +121,7 @@ fn session(
         out.say("the budget of this run is used: a larger one (--steps, --tokens, --max-time) trains on");
     }
     let shown = Shown { steps: config.steps, tokens: config.tokens, time: config.max_time };
-    let initial = Box::new(move || wire::initial_params(wired, &wired.trained(), config.seed));
+    let initial = Box::new(move || wire::initial_params(wired, &wired.trained(), config.seed, cpu));
     let run_dir = folder.path.to_string_lossy().into_owned();
     introduce(resolved, wired, &run_dir, predicted, out);
     let mut host = RunHost::new(folder, files, step, (config.keep, config.seed), shown, out, initial)?;

@@ -150,6 +150,10 @@ const RULES: &[Rule] = &[
                   --device cpu",
     },
     Rule {
+        broken: |r| r.config.device != Device::Cpu && r.config.lora_form == LoraForm::Dora,
+        message: "--lora-form dora gives rows of the weights new lengths, which a device does not apply: use split, or --device cpu",
+    },
+    Rule {
         broken: |r| {
             let baked_mask = r.config.device != Device::Cpu && r.config.pipeline != Pipeline::MatmulOnly;
             baked_mask && r.config.packing == Packing::Documents
@@ -242,6 +246,7 @@ const FIXED: &[&str] = &[
     "lora-rank",
     "lora-alpha",
     "lora-targets",
+    "lora-form",
     "lora-rslora",
     "lora-norms",
     "seed",

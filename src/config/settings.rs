@@ -154,7 +154,7 @@ pub static SETTINGS: &[Setting] = &[
     row!(LORA, "lora-rank", lora_rank, "N", "Rank of the adapter [default: 8]", |t| v::size(t, 1, 4096)),
     row!(LORA, "lora-alpha", lora_alpha, "A", "The adapter is scaled by alpha / rank [default: 16]", |t| v::positive(t, 1e6)),
     row!(LORA, "lora-targets", lora_targets, "NAMES", "Matrices that it adapts: all, attention, ffn, or names (q_proj,v_proj) [default: all]", lora_targets),
-    row!(LORA, "lora-form", lora_form, "FORM", "Beside the weights, or multiplied out into a copy of them [default: split]", v::LoraForm::parse, v::LoraForm::NAMES),
+    row!(LORA, "lora-form", lora_form, "FORM", "Beside the weights, multiplied out into a copy of them, or beside them with a trained length for each row (DoRA) [default: split]", v::LoraForm::parse, v::LoraForm::NAMES),
     row!(LORA, "lora-rslora", lora_rslora, "", "Scale by alpha / sqrt(rank) [default: off]", v::switch),
     row!(LORA, "lora-norms", lora_norms, "", "Train the gains of the norms too [default: off]", v::switch),
     row!(WATCH, "eval-every", eval_every, "WHEN", "Evaluate every so many steps (100) or after this time (30s); never [default: 30s]", v::every),

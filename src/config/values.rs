@@ -110,6 +110,8 @@ choice! {
         Split = "split",
         /// Multiplied out into a copy of them.
         Merged = "merged",
+        /// Beside them, with a trained length for each row of the sum.
+        Dora = "dora",
     }
 }
 choice! {

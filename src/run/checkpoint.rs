@@ -145,7 +145,9 @@ impl Files<'_> {
             TensorId::Adapter(l, part, Half::A) => {
                 let (a, b) = (values(t.id), values(TensorId::Adapter(l, part, Half::B)));
                 let scale = adapter.spec.scale() * self.fold(part);
-                Some((TensorId::Layer(l, part), Factors { rank: adapter.spec.rank, a, b, scale }))
+                let lengths = own.get(TensorId::Adapter(l, part, Half::M));
+                let magnitude = lengths.map(|t| values(t.id).iter().map(|m| m * self.fold(part)).collect());
+                Some((TensorId::Layer(l, part), Factors { rank: adapter.spec.rank, a, b, scale, magnitude }))
             }
             _ => None,
         };

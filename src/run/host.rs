@@ -373,7 +373,7 @@ impl Host for RunHost<'_> {
         }
         let config =
             engine::SamplingConfig { temperature: 0.8, top_p: 0.95, seed: self.seed, ..engine::SamplingConfig::default() };
-        let weights = &wired.decode_weights(params)?;
+        let weights = &wired.decode_weights(self.files.cpu, params)?;
         let model = crate::sample::Model { spec: &wired.spec, weights, tokenizer, map: Some(wired.data.vocab()) };
         let text = crate::sample::text(self.files.cpu, &model, "", config, SAMPLE_TOKENS)?;
         let folder = self.folder.path.join("samples");

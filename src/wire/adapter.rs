@@ -52,7 +52,13 @@ impl Adapter {
     ///
     /// # Errors
     /// None that a valid model has.
-    pub fn decode_weights<'a>(&'a self, spec: &ModelSpec, values: &'a [f32]) -> Result<DecodeWeights<'a>, EngineError> {
+    pub fn decode_weights<'a>(
+        &'a self,
+        cpu: &Cpu,
+        spec: &ModelSpec,
+        values: &'a [f32],
+    ) -> Result<DecodeWeights<'a>, EngineError> {
+        self.plan.renew(cpu, self.base.as_base(), values);
         let own = self.plan.layout();
         let weights = DecodeWeights::read(spec, |t| {
             let trained = own.get(t.id).map(|own| Numbers::F32(values[own.range.clone()].into()));
@@ -94,6 +100,7 @@ pub fn adapter_spec(config: &TrainConfig) -> AdapterSpec {
         form: match config.lora_form {
             LoraForm::Split => AdapterForm::Split,
             LoraForm::Merged => AdapterForm::Merged,
+            LoraForm::Dora => AdapterForm::Dora,
         },
     }
 }

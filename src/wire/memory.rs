@@ -23,7 +23,9 @@ pub fn planned_bytes(config: &TrainConfig, spec: &ModelSpec, cpu: &Cpu) -> u64 {
         // from losses: the adapter at every point of a pass instead of a gradient
         let arrays = if zeroth { 1 + estimator::side_by_side(config).max(2) + estimator::arrays(config) } else { 2 };
         // what matrices of the base are decoded into
-        let decoded = if config.lora_form == LoraForm::Split { engine::Frozen::scratch(spec) } else { 0 };
+        let decoded = if config.lora_form == LoraForm::Merged { 0 } else { engine::Frozen::scratch(spec) };
+        // a gradient with the gains on it, and a product again
+        let decoded = decoded + if config.lora_form == LoraForm::Dora { 2 * sizes.gate_up } else { 0 };
         copies * layout.len() + decoded + arrays * trained.len() + optimizer(config).bytes(&trained) / 4
     } else if zeroth {
         let beside = optimizer(config).bytes(&layout) + engine::probing_bytes(&layout, spec.dim, &sizes);

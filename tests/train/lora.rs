@@ -53,7 +53,7 @@ fn the_adapter_over_its_base_is_the_model_of_the_checkpoint() {
 #[test]
 fn a_resumed_adapter_is_that_of_a_run_in_one_piece() {
     let bench = base();
-    for form in ["split", "merged"] {
+    for form in ["split", "merged", "dora"] {
         let common = ["--tokens", "1280", "--lora-form", form, "--lora-norms", "--residual-scale", "0.5"];
         adapt(&bench, &format!("whole-{form}"), &common);
         let (out, fewer) = (format!("parts-{form}"), ["--lora-form", form, "--lora-norms", "--residual-scale", "0.5"]);
@@ -69,6 +69,27 @@ fn a_resumed_adapter_is_that_of_a_run_in_one_piece() {
         assert!(bench.weights(&format!("whole-{form}")) == bench.weights(&out), "{form}");
         assert!(state(&format!("whole-{form}")) == state(&out), "{form}: moments and adapter");
     }
+}
+
+#[test]
+fn what_was_merged_is_taken_apart_into_the_base_bit_for_bit() {
+    let bench = base();
+    let weights = |model: &str| fs::read(bench.path(model).join("model.safetensors")).unwrap();
+    let before = weights("base/checkpoints/best");
+    for form in ["split", "merged", "dora"] {
+        adapt(&bench, form, &["--steps", "6", "--learning-rate", "1e-2", "--lora-form", form]);
+        assert!(weights(&format!("{form}/checkpoints/last")) != before, "{form}: the adapter is in it");
+        let apart = format!("{form}-base");
+        verb(&bench, &["convert", form, &apart, "--unmerge"]);
+        assert!(weights(&apart) == before, "{form}: every bit of the base");
+        verb(&bench, &["convert", &format!("{form}/checkpoints/best/adapter"), &format!("{form}-again"), "--base", &apart]);
+        let again = ["", "-again"].map(|m| loss(&bench, &[&format!("{form}{m}")]));
+        assert!((again[0] - again[1]).abs() < 1e-6, "{form}: {again:?}");
+    }
+    let refused = |run: &str| program().args(["convert", run, "no", "--unmerge"]).current_dir(bench.dir.path()).output().unwrap();
+    expect(&refused("base"), 2, &["trained no adapter"]);
+    bench.train("base", &["--steps", "25", "--no-compact-vocab", "--overwrite"]);
+    expect(&refused("split"), 65, &["not those that the run began with"]);
 }
 
 #[test]
@@ -179,4 +200,25 @@ fn a_base_of_four_bits_is_used_as_it_lies_and_learns_what_it_learns_expanded() {
     let merged = loss(&bench, &["of-four.gguf"]);
     let beside = loss(&bench, &["of-four.gguf/checkpoints/last/adapter", "--base", "four.gguf"]);
     assert!((merged - beside).abs() < 1e-5, "{merged} {beside}");
+}
+
+#[test]
+fn rows_with_lengths_of_their_own_are_trained_saved_and_merged() {
+    let bench = base();
+    let steps = ["--steps", "30", "--learning-rate", "1e-2", "--lora-rank", "4", "--residual-scale", "0.5"];
+    let made = adapt(&bench, "run", &[&["--lora-form", "dora"], &steps[..]].concat());
+    let evaluated = verb(&bench, &["eval", "run"])["loss"].as_f64().unwrap();
+    assert!((evaluated - made["best_val_loss"].as_f64().unwrap()).abs() < 1e-5, "the loss it measured: {evaluated} {made}");
+    let plain = adapt(&bench, "plain", &["--lora-form", "dora", "--steps", "12", "--learning-rate", "1e-2"]);
+    let losses = [loss(&bench, &["plain"]), loss(&bench, &["plain/checkpoints/best/adapter"])];
+    assert!((losses[0] - losses[1]).abs() < 1e-5, "{losses:?} {plain}");
+    let config = fs::read_to_string(bench.path("plain/checkpoints/best/adapter/adapter_config.json")).unwrap();
+    assert!(config.contains("\"use_dora\": true"), "{config}");
+    verb(&bench, &["convert", "plain/checkpoints/best/adapter", "merged", "--base", "base"]);
+    assert!((loss(&bench, &["merged"]) - losses[0]).abs() < 1e-5);
+    verb(&bench, &["convert", "plain/checkpoints/best/adapter", "again", "--to", "peft"]);
+    assert!((loss(&bench, &["again", "--base", "base"]) - losses[0]).abs() < 1e-6);
+    adapt(&bench, "zo", &["--lora-form", "dora", "--steps", "2", "--method", "mezo"]);
+    let output = bench.resume("plain", &["--lora-form", "split"]);
+    expect(&output, 2, &["lora-form"]);
 }

@@ -13,19 +13,27 @@ use kernels::Cpu;
 use kernels::gemm::MatRef;
 use model::{AdapterForm, AdapterSpec, Half, Layout, ModelSpec, Part, TensorId, TensorInfo};
 
+use crate::Base;
 use crate::blocks::{NormAt, Projection};
+use crate::dora::Magnitudes;
 use crate::params::Place;
 
 /// The adapter of one matrix.
-struct Pair {
+pub(crate) struct Pair {
     /// First row of the matrix in its projection.
-    first: usize,
+    pub first: usize,
     /// `[rank, in]`
-    a: Range<usize>,
+    pub a: Range<usize>,
     /// `[out, rank]`
-    b: Range<usize>,
-    inner: usize,
-    out: usize,
+    pub b: Range<usize>,
+    /// `[out]`; empty where rows have no length of their own
+    pub m: Range<usize>,
+    /// Place of its rows among those of all that is adapted.
+    pub rows: Range<usize>,
+    /// The matrix in the model.
+    pub weight: Range<usize>,
+    pub inner: usize,
+    pub out: usize,
 }
 
 /// Where the adapters of a model lie, and what they need to be applied.
@@ -36,18 +44,32 @@ pub struct AdapterPlan {
     pairs: Vec<[Vec<Pair>; 4]>,
     /// `[n, r]`; in the merged form the gradient of the largest matrix
     scratch: Mutex<Vec<f32>>,
+    /// Where rows have lengths of their own.
+    pub(crate) magnitudes: Option<Magnitudes>,
 }
 
 impl AdapterPlan {
     /// The plan of `adapter` on a model of `spec`, for batches of up to `n` tokens.
     pub fn new(spec: &ModelSpec, adapter: &AdapterSpec, n: usize) -> AdapterPlan {
         let layout = Layout::of_adapter(spec, adapter);
-        let pairs: Vec<[Vec<Pair>; 4]> = (0..spec.layers).map(|l| pairs_of(spec, &layout, l)).collect();
+        let (base, mut rows) = (Layout::of(spec), 0);
+        let pairs: Vec<[Vec<Pair>; 4]> = (0..spec.layers).map(|l| pairs_of(spec, &layout, &base, l, &mut rows)).collect();
+        let most = |floats: &dyn Fn(&Pair) -> usize| pairs.iter().flatten().flatten().map(floats).max().unwrap_or(0);
         let scratch = match adapter.form {
             AdapterForm::Split => n * adapter.rank,
-            AdapterForm::Merged => pairs.iter().flatten().flatten().map(|p| p.out * p.inner).max().unwrap_or(0),
+            AdapterForm::Merged => most(&|p| p.out * p.inner),
+            AdapterForm::Dora => n * adapter.rank + most(&|p| Magnitudes::scratch(p, n, adapter.rank)),
         };
-        AdapterPlan { spec: adapter.clone(), layout, pairs, scratch: Mutex::new(vec![0.0; scratch]) }
+        let magnitudes = (adapter.form == AdapterForm::Dora).then(Magnitudes::default);
+        AdapterPlan { spec: adapter.clone(), layout, pairs, scratch: Mutex::new(vec![0.0; scratch]), magnitudes }
+    }
+
+    pub(crate) fn pairs(&self, l: usize, which: Projection) -> &[Pair] {
+        &self.pairs[l][which as usize]
+    }
+
+    pub(crate) fn every_pair(&self) -> impl Iterator<Item = &Pair> {
+        self.pairs.iter().flatten().flatten()
     }
 
     /// What is adapted, and how.
@@ -64,7 +86,7 @@ impl AdapterPlan {
     pub fn adapts(&self, l: usize, which: Projection) -> bool {
         // what is computed elsewhere norms its input by the gain of the model
         let normed = self.spec.norms && matches!(which, Projection::Qkv | Projection::GateUp);
-        self.spec.form == AdapterForm::Split && (normed || !self.pairs[l][which as usize].is_empty())
+        self.spec.form != AdapterForm::Merged && (normed || !self.pairs[l][which as usize].is_empty())
     }
 
     /// Where a gain of a norm lies, if it is trained.
@@ -82,7 +104,7 @@ impl AdapterPlan {
     /// `y += s (x A^T) B^T` for every adapter of the projection. Several adapters one after another in `values` have each its
     /// own part of the rows.
     pub(crate) fn add(&self, cpu: &Cpu, values: &[f32], (l, which): (usize, Projection), x: &[f32], y: &mut [f32], width: usize) {
-        if self.spec.form == AdapterForm::Split {
+        if self.spec.form != AdapterForm::Merged {
             self.add_beside(cpu, values, (l, which), x, y, width);
         }
     }
@@ -110,6 +132,9 @@ impl AdapterPlan {
                 scale(t, self.spec.scale());
                 let b = MatRef::new(&values[pair.b.clone()], pair.out, r);
                 cpu.gemm(&mut y[i * n * width + pair.first..], width, MatRef::new(t, n, r), b.t(), true); // [n, r] x [r, out]
+            }
+            if let Some(magnitudes) = &self.magnitudes {
+                magnitudes.scale(pair, y, width);
             }
         });
     }
@@ -139,12 +164,18 @@ impl AdapterPlan {
     pub(crate) fn gradient(
         &self,
         cpu: &Cpu,
-        values: &[f32],
+        (base, values): (Base<'_>, &[f32]),
         (l, which): (usize, Projection),
         (dy, width): (&[f32], usize),
         x: &[f32],
         (grad, accumulate): (&mut [f32], bool),
     ) {
+        if self.spec.form == AdapterForm::Dora {
+            let one = |pair: &Pair, scratch: &mut Vec<f32>| {
+                self.decomposed_gradient(cpu, (base, values), (pair, scratch), (dy, width), x, (&mut *grad, accumulate));
+            };
+            return self.each(l, which, one);
+        }
         if self.spec.form == AdapterForm::Merged {
             return self.projected_gradient(cpu, values, (l, which), (dy, width), x, (grad, accumulate));
         }
@@ -185,7 +216,8 @@ impl AdapterPlan {
     }
 
     /// Multiplies the adapter `values` out into `out`, which holds rows `rows` of the weight `of` of the model: they become
-    /// `W + s B A`, or the gain that is trained instead of the model's.
+    /// `W + s B A`, with rows of the lengths that are trained where there are any, or the gain that is trained instead of the
+    /// model's.
     pub fn merge(&self, of: &TensorInfo, values: &[f32], rows: Range<usize>, out: &mut [f32]) {
         let cols = of.shape[1];
         if let Some(own) = self.layout.get(of.id) {
@@ -198,6 +230,11 @@ impl AdapterPlan {
             for (b, a) in b[row * rank..(row + 1) * rank].iter().zip(a.chunks_exact(cols)) {
                 let factor = self.spec.scale() * b;
                 out.iter_mut().zip(a).for_each(|(o, a)| *o += factor * a);
+            }
+            if let Some(m) = half(Half::M) {
+                let length = out.iter().map(|&w| f64::from(w) * f64::from(w)).sum::<f64>().sqrt();
+                let gain = m[row] / (length as f32).max(f32::MIN_POSITIVE);
+                out.iter_mut().for_each(|w| *w *= gain);
             }
         }
     }
@@ -229,13 +266,17 @@ impl AdapterPlan {
     }
 }
 
-fn pairs_of(spec: &ModelSpec, layout: &Layout, l: usize) -> [Vec<Pair>; 4] {
+/// The pairs of block `l`; `rows` counts the rows of all before them.
+fn pairs_of(spec: &ModelSpec, layout: &Layout, base: &Layout, l: usize, rows: &mut usize) -> [Vec<Pair>; 4] {
     let (q, kv) = (spec.q_dim(), spec.kv_dim());
-    let of = |parts: &[(Part, usize)]| -> Vec<Pair> {
+    let mut of = |parts: &[(Part, usize)]| -> Vec<Pair> {
         let pair = |&(part, first): &(Part, usize)| {
             let a = layout.get(TensorId::Adapter(l, part, Half::A))?;
             let b = layout.get(TensorId::Adapter(l, part, Half::B))?;
-            Some(Pair { first, a: a.range.clone(), b: b.range.clone(), inner: a.shape[1], out: b.shape[0] })
+            let (m, weight) = (layout.range(TensorId::Adapter(l, part, Half::M)), base.part(l, part));
+            let (out, inner) = (b.shape[0], a.shape[1]);
+            *rows += out;
+            Some(Pair { first, a: a.range.clone(), b: b.range.clone(), m, rows: *rows - out..*rows, weight, inner, out })
         };
         parts.iter().filter_map(pair).collect()
     };
@@ -247,7 +288,7 @@ fn pairs_of(spec: &ModelSpec, layout: &Layout, l: usize) -> [Vec<Pair>; 4] {
     ]
 }
 
-fn scale(values: &mut [f32], s: f32) {
+pub(crate) fn scale(values: &mut [f32], s: f32) {
     if s != 1.0 {
         values.iter_mut().for_each(|v| *v *= s);
     }

@@ -40,6 +40,7 @@ impl Engine for Adapting<'_, OnCpu> {
     }
 
     fn refresh(&mut self, params: &[f32]) -> Ready {
+        self.renew(params);
         if let (Some((merged, of)), Some(plan)) = (&mut self.merged, &self.walk.context().adapter) {
             // batch after batch of an evaluation comes with the same adapter
             if !of.is_empty() && of == params {
@@ -89,6 +90,7 @@ impl Engine for Adapting<'_, OnCpu> {
         accumulate: bool,
         stop: &mut dyn FnMut() -> bool,
     ) -> Result<Option<LossSum>, EngineError> {
+        self.renew(params);
         let base = self.merged.as_ref().map_or_else(|| self.base.as_base(), |(merged, _)| Base::Flat(merged));
         self.walk.loss_and_grad_unless(Params { base, adapter: params }, batch, grad, accumulate, stop)
     }
@@ -143,6 +145,13 @@ impl Engine for Adapting<'_, OnCpu> {
 }
 
 impl<B: Blocks> Adapting<'_, B> {
+    /// Lengths of rows for new values of the adapter, where there are any.
+    fn renew(&self, params: &[f32]) {
+        if let Some(plan) = &self.walk.context().adapter {
+            plan.renew(self.walk.context().cpu, self.base.as_base(), params);
+        }
+    }
+
     /// Probes whose points a pass over `batch` has room for; none where the adapter is not beside the weights alone.
     fn at_once(&self, batch: &Batch<'_>) -> usize {
         let beside = |plan: &AdapterPlan| plan.spec().form == AdapterForm::Split && !plan.spec().norms;
@@ -170,7 +179,8 @@ impl<B: Blocks> Adapting<'_, B> {
     }
 }
 
-/// Weights of an adapter before the first step: `A` uniform in `±1/sqrt(in)`, `B` zero, gains those of the base. A function of
+/// Weights of an adapter before the first step: `A` uniform in `±1/sqrt(in)`, `B` zero, gains those of the base, lengths zero
+/// until [`AdapterPlan::start_magnitudes`]. A function of
 /// the seed and the place in the array alone.
 pub fn init_adapter(layout: &Layout, base: (&Layout, Base<'_>), seed: u64) -> Vec<f32> {
     const PURPOSE: u64 = u64::from_be_bytes(*b"lora\0\0\0\0");

@@ -244,11 +244,13 @@ pub fn project_on_cpu(at: &Context<'_>, params: Params<'_>, l: usize, which: Pro
 /// Default body of [`Blocks::project_back`].
 pub fn project_back_on_cpu(at: &Context<'_>, params: Params<'_>, l: usize, which: Projection, dy: &[f32], dx: &mut [f32]) {
     let (out, inner) = which.shape(&at.spec);
-    params.base.matrix(at.cpu, which.range(&at.ranges.blocks[l]), |w| {
-        let weights = MatRef::new(w, out, inner);
-        at.cpu.gemm(dx, inner, MatRef::new(dy, dy.len() / out, out), weights, false); // [n, out] x [out, in]
+    at.through_gains(l, which, dy, |dy| {
+        params.base.matrix(at.cpu, which.range(&at.ranges.blocks[l]), |w| {
+            let weights = MatRef::new(w, out, inner);
+            at.cpu.gemm(dx, inner, MatRef::new(dy, dy.len() / out, out), weights, false); // [n, out] x [out, in]
+        });
+        at.add_adapter_back(params, l, which, dy, dx);
     });
-    at.add_adapter_back(params, l, which, dy, dx);
 }
 
 /// Default body of [`Blocks::attention`].
@@ -365,6 +367,14 @@ impl Context<'_> {
     pub fn add_adapter(&self, params: Params<'_>, l: usize, which: Projection, x: &[f32], y: &mut [f32]) {
         if let Some(plan) = self.adapter.as_ref().filter(|_| !x.is_empty()) {
             plan.add(self.cpu, params.adapter, (l, which), x, y, which.shape(&self.spec).0);
+        }
+    }
+
+    /// Calls `f` with the gradient `dy` `[n, out]` of a projection, before what an adapter does to whole rows of its matrix.
+    fn through_gains(&self, l: usize, which: Projection, dy: &[f32], f: impl FnOnce(&[f32])) {
+        match &self.adapter {
+            Some(plan) => plan.through_gains((l, which), dy, which.shape(&self.spec).0, f),
+            None => f(dy),
         }
     }
 

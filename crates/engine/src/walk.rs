@@ -350,7 +350,14 @@ impl Gradient<'_> {
         let (out, inner) = which.shape(&at.spec);
         match &at.adapter {
             Some(plan) => {
-                plan.gradient(at.cpu, params.adapter, (l, which), (dy, out), x, (&mut *self.grad, self.accumulate));
+                plan.gradient(
+                    at.cpu,
+                    (params.base, params.adapter),
+                    (l, which),
+                    (dy, out),
+                    x,
+                    (&mut *self.grad, self.accumulate),
+                );
             }
             None => {
                 let (n, into) = (x.len() / inner, &mut self.grad[which.range(&at.ranges.blocks[l])]);

@@ -141,6 +141,7 @@ fn projected(case: &Case, dw: &[f32], l: usize, part: Part, half: Half) -> Vec<f
         Half::B => (0..out * rank)
             .map(|k| (0..inner).map(|i| s * at(k / rank, i) * case.adapter[a.range.start + k % rank * inner + i]).sum())
             .collect(),
+        Half::M => Vec::new(),
     }
 }
 

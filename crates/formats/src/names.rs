@@ -58,7 +58,11 @@ pub fn hf(id: TensorId) -> String {
         // peft's, without what it puts before every name
         TensorId::Adapter(l, part, half) => {
             let matrix = hf(TensorId::Layer(l, part));
-            let half = if half == Half::A { "lora_A" } else { "lora_B" };
+            let half = match half {
+                Half::A => "lora_A",
+                Half::B => "lora_B",
+                Half::M => "lora_magnitude_vector",
+            };
             format!("{}.{half}.weight", matrix.trim_end_matches(".weight"))
         }
     }
@@ -92,7 +96,12 @@ pub fn gguf(id: TensorId) -> String {
         TensorId::Head => GGUF_HEAD.into(),
         TensorId::Layer(l, part) => gguf_block(l, BLOCK.iter().find(|r| r.part == part).map_or("", |r| r.gguf)),
         TensorId::Adapter(l, part, half) => {
-            format!("{}.{}", gguf(TensorId::Layer(l, part)), if half == Half::A { "lora_a" } else { "lora_b" })
+            let half = match half {
+                Half::A => "lora_a",
+                Half::B => "lora_b",
+                Half::M => "lora_m",
+            };
+            format!("{}.{half}", gguf(TensorId::Layer(l, part)))
         }
     }
 }

@@ -149,7 +149,7 @@ fn an_mlx_adapter_is_the_same_transposed_and_becomes_one_of_peft() {
     write_tensors(&dir.path().join("adapters.safetensors"), &tensors);
     let mlx = Adapter::open(dir.path()).unwrap();
     assert_eq!((mlx.kind, mlx.base.as_deref(), mlx.params()), (Kind::Mlx, Some("some/base"), a.len() + b.len()));
-    assert_eq!(mlx.targets[&Q], Factors { rank: 3, a, b, scale: 1.25 });
+    assert_eq!(mlx.targets[&Q], Factors { rank: 3, a, b, scale: 1.25, magnitude: None });
     write_peft(out.path(), &mlx).unwrap();
     let back = Adapter::open(out.path()).unwrap();
     assert_eq!((back.kind, &back.base, &back.targets), (Kind::Peft, &mlx.base, &mlx.targets));
@@ -176,6 +176,39 @@ fn ranks_and_scales_of_their_own_survive_a_rewrite() {
         let g = &back.targets[id];
         assert!((f.rank, &f.a, &f.b) == (g.rank, &g.a, &g.b) && (f.scale - g.scale).abs() < 1e-6 * f.scale, "{id:?}");
     }
+}
+
+#[test]
+fn rows_are_given_their_lengths_where_the_base_is_read() {
+    let (spec, dirs) = (tiny(), [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()]);
+    peft(dirs[0].path(), &spec, json!({}));
+    let mut adapter = Adapter::open(dirs[0].path()).unwrap();
+    for (id, f) in &mut adapter.targets {
+        f.magnitude = Some((0..f.shape()[0]).map(|j| 0.5 + j as f32 / 8.0 + if *id == Q { 1.0 } else { 0.0 }).collect());
+    }
+    write_peft(dirs[1].path(), &adapter).unwrap();
+    let back = Adapter::open(dirs[1].path()).unwrap();
+    assert_eq!(back.targets, adapter.targets);
+    let plain = Adapter::open(dirs[0].path()).unwrap();
+    assert_eq!(back.params(), plain.params() + spec.q_dim() + spec.dim);
+    let (base, _) = folder(&spec);
+    let [with, without] = [back, plain].map(|a| open(base.path()).unwrap().merged(a).unwrap());
+    for id in [Q, DOWN] {
+        let (with, without) = (with.tensor(id).unwrap().unwrap(), without.tensor(id).unwrap().unwrap());
+        let cols = adapter.targets[&id].shape()[1];
+        for (j, (row, sum)) in with.chunks(cols).zip(without.chunks(cols)).enumerate() {
+            let length = |row: &[f32]| row.iter().map(|w| f64::from(*w).powi(2)).sum::<f64>().sqrt();
+            let wanted = f64::from(adapter.targets[&id].magnitude.as_ref().unwrap()[j]);
+            assert!((length(row) - wanted).abs() < 1e-6 * wanted, "{id:?} {j}");
+            let parallel = row.iter().zip(sum).all(|(a, b)| (f64::from(*a) * length(sum) - f64::from(*b) * wanted).abs() < 1e-5);
+            assert!(parallel, "{id:?} {j}");
+        }
+    }
+    // lengths that the configuration does not speak of are no plain adapter
+    let config = dirs[1].path().join("adapter_config.json");
+    fs::write(&config, fs::read_to_string(&config).unwrap().replace("\"use_dora\": true", "\"use_dora\": false")).unwrap();
+    let error = Adapter::open(dirs[1].path()).expect_err("lengths");
+    assert!(error.to_string().contains("use_dora"), "{error}");
 }
 
 #[test]

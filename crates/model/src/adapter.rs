@@ -8,13 +8,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::layout::Part;
 
-/// The two matrices of an adapter.
+/// The parts of an adapter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Half {
     /// Reads the input: `[rank, in]`.
     A,
     /// Writes the output: `[out, rank]`; zero at the beginning.
     B,
+    /// Length of each row of the matrix with the adapter, in the form that has them: `[1, out]`.
+    M,
 }
 
 /// Low-rank adapters of the same matrices in every block.
@@ -43,6 +45,9 @@ pub enum AdapterForm {
     Split,
     /// Multiplied out into a copy of the weights at each step: `y = (W + s B A) x`.
     Merged,
+    /// Beside the weights, each row of the sum with a trained length: `y = m / |W + s B A| (W x + s B (A x))` (DoRA, Liu et
+    /// al., arXiv 2402.09353).
+    Dora,
 }
 
 /// A matrix that can have an adapter.

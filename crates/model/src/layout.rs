@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use crate::{AdapterSpec, Half, ModelSpec};
+use crate::{AdapterForm, AdapterSpec, Half, ModelSpec};
 
 /// A weight of one block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -146,7 +146,7 @@ impl Layout {
         self.len = end;
     }
 
-    /// The layout of the trained weights of `adapter` on a model of `spec`: per block the halves of each target, then, where
+    /// The layout of the trained weights of `adapter` on a model of `spec`: per block the parts of each target, then, where
     /// they are trained, the gains of its norms; at the end the gain before the classifier.
     pub fn of_adapter(spec: &ModelSpec, adapter: &AdapterSpec) -> Layout {
         let (mut layout, base) = (Layout { tensors: Vec::new(), len: 0 }, Layout::of(spec));
@@ -155,6 +155,9 @@ impl Layout {
                 let [out, inner] = base.get(TensorId::Layer(l, part)).map_or([0, 0], |t| t.shape);
                 layout.push(TensorId::Adapter(l, part, Half::A), Role::Matrix, [adapter.rank, inner]);
                 layout.push(TensorId::Adapter(l, part, Half::B), Role::Matrix, [out, adapter.rank]);
+                if adapter.form == AdapterForm::Dora {
+                    layout.push(TensorId::Adapter(l, part, Half::M), Role::Norm, [1, out]);
+                }
             }
             let norms = base.tensors.iter().filter(|t| adapter.norms && t.role == Role::Norm);
             for norm in norms.filter(|t| matches!(t.id, TensorId::Layer(of, _) if of == l)) {

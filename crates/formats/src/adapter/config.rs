@@ -15,6 +15,8 @@ pub(super) struct Scales {
     alpha: f64,
     /// Scale is alpha / sqrt(rank) instead of alpha / rank.
     rslora: bool,
+    /// Whether rows have lengths of their own.
+    pub dora: bool,
     /// Scale where the file says it and not alpha.
     scale: Option<f64>,
     ranks: Vec<(String, f64)>,
@@ -55,7 +57,7 @@ pub(super) fn peft(keys: &Keys) -> Result<Scales, FormatError> {
     if let Some(bias) = keys.text("bias")?.filter(|b| *b != "none") {
         return Err(refuse(keys, "bias", shown(bias), "only none is"));
     }
-    for key in ["use_dora", "fan_in_fan_out", "lora_bias", "use_qalora"] {
+    for key in ["fan_in_fan_out", "lora_bias", "use_qalora"] {
         if keys.value(key).is_some_and(|v| *v != Value::Bool(false)) {
             return Err(refuse(keys, key, "a value other than false".into(), "plain low-rank adapters are"));
         }
@@ -82,6 +84,7 @@ pub(super) fn peft(keys: &Keys) -> Result<Scales, FormatError> {
         rank: keys.need_size("r")?,
         alpha: keys.need_number("lora_alpha")?,
         rslora: keys.flag("use_rslora")?.unwrap_or(false),
+        dora: keys.flag("use_dora")?.unwrap_or(false),
         scale: None,
         ranks: patterns(keys, "rank_pattern")?,
         alphas: patterns(keys, "alpha_pattern")?,
@@ -116,6 +119,7 @@ pub(super) fn mlx(keys: &Keys) -> Result<Scales, FormatError> {
         rank: inner.need_size("rank")?,
         alpha: 0.0,
         rslora: false,
+        dora: false,
         scale: Some(inner.need_number("scale")?),
         ranks: Vec::new(),
         alphas: Vec::new(),

@@ -25,6 +25,8 @@ pub use write::write_peft;
 const CONFIG: &str = "adapter_config.json";
 const PEFT_FILE: &str = "adapter_model.safetensors";
 const MLX_FILE: &str = "adapters.safetensors";
+/// After the name of a module: lengths of the rows of its matrix.
+const MAGNITUDE: &str = ".lora_magnitude_vector";
 /// Before the names of modules in PEFT files.
 const PEFT_PREFIX: &str = "base_model.model.";
 
@@ -57,6 +59,8 @@ pub struct Factors {
     pub b: Vec<f32>,
     /// Factor on their product.
     pub scale: f32,
+    /// Lengths that the rows of the sum are given, `[out]` (DoRA, Liu et al., arXiv 2402.09353); none: those that they have.
+    pub magnitude: Option<Vec<f32>>,
 }
 
 impl Factors {
@@ -65,7 +69,7 @@ impl Factors {
         [self.b.len() / self.rank, self.a.len() / self.rank]
     }
 
-    /// Adds rows `rows` of the product to `out`.
+    /// Adds rows `rows` of the product to `out`, which holds as many, and gives them their lengths.
     pub(crate) fn add(&self, rows: Range<usize>, out: &mut [f32]) {
         let cols = self.shape()[1];
         let mut product = vec![0.0; cols];
@@ -75,6 +79,11 @@ impl Factors {
                 product.iter_mut().zip(a).for_each(|(p, a)| *p += b * a);
             }
             out.iter_mut().zip(&product).for_each(|(o, p)| *o += self.scale * p);
+            if let Some(lengths) = &self.magnitude {
+                let length = out.iter().map(|&w| f64::from(w) * f64::from(w)).sum::<f64>().sqrt();
+                let gain = lengths[row] / (length as f32).max(f32::MIN_POSITIVE);
+                out.iter_mut().for_each(|w| *w *= gain);
+            }
         }
     }
 }
@@ -127,9 +136,9 @@ impl Adapter {
         Ok(Adapter { path: path.into(), kind, base, targets, copies })
     }
 
-    /// Numbers of both factors of all matrices.
+    /// Numbers of all factors and lengths.
     pub fn params(&self) -> usize {
-        self.targets.values().map(|f| f.a.len() + f.b.len()).sum()
+        self.targets.values().map(|f| f.a.len() + f.b.len() + f.magnitude.as_ref().map_or(0, Vec::len)).sum()
     }
 
     /// Whether every matrix that it changes is one of `layout`, in its shape.
@@ -150,20 +159,21 @@ impl Adapter {
     }
 }
 
-/// One half of a pair, and the module that it belongs to.
+/// One part of an adapter, and the module that it belongs to.
 struct Half<'a> {
     module: &'a str,
-    is_a: bool,
+    /// 0 for A, 1 for B, 2 for lengths.
+    slot: usize,
     tensor: &'a Tensor,
 }
 
 fn half(tensor: &Tensor, kind: Kind) -> Option<Half<'_>> {
-    let (name, ends) = match kind {
-        Kind::Peft => (tensor.name.strip_prefix(PEFT_PREFIX)?, [".lora_A.weight", ".lora_B.weight"]),
-        Kind::Mlx => (tensor.name.as_str(), [".lora_a", ".lora_b"]),
+    let (name, ends): (_, &[&str]) = match kind {
+        Kind::Peft => (tensor.name.strip_prefix(PEFT_PREFIX)?, &[".lora_A.weight", ".lora_B.weight", MAGNITUDE]),
+        Kind::Mlx => (tensor.name.as_str(), &[".lora_a", ".lora_b"]),
     };
-    let found = ends.iter().enumerate().find_map(|(i, end)| name.strip_suffix(end).map(|module| (i == 0, module)));
-    found.map(|(is_a, module)| Half { module, is_a, tensor })
+    let found = ends.iter().enumerate().find_map(|(slot, end)| name.strip_suffix(end).map(|module| (slot, module)));
+    found.map(|(slot, module)| Half { module, slot, tensor })
 }
 
 /// The weight of which `tensor` is a copy out of the base.
@@ -178,14 +188,14 @@ fn read_all(file: &Container, kind: Kind, scales: &Scales) -> Result<Contents, F
     let bad = |tensor: &Tensor, found: String, expected: &str| {
         Err(FormatError::bad(file.path(), format!("tensor {}", shown(&tensor.name)), found, expected))
     };
-    let (mut pairs, mut copies) = (BTreeMap::<TensorId, [Option<Half>; 2]>::new(), BTreeMap::new());
+    let (mut pairs, mut copies) = (BTreeMap::<TensorId, [Option<Half>; 3]>::new(), BTreeMap::new());
     for tensor in file.tensors() {
         if let Some(id) = copy_of(tensor, kind) {
             copies.insert(id, read(file, tensor)?);
             continue;
         }
         let Some(half) = half(tensor, kind) else {
-            let only = "adapters have the factors A and B of linear layers and nothing else (no DoRA, biases or whole modules)";
+            let only = "adapters have the factors A and B of linear layers, lengths of rows, and nothing else (no biases or whole modules)";
             return Err(FormatError::unsupported(file.path(), "tensor", shown(&tensor.name), only));
         };
         let id = names::from_hf(&format!("{}.weight", half.module)).filter(is_matrix);
@@ -193,9 +203,9 @@ fn read_all(file: &Container, kind: Kind, scales: &Scales) -> Result<Contents, F
             let only = "modules are q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj and lm_head";
             return Err(FormatError::unsupported(file.path(), "module", shown(half.module), only));
         };
-        let slot = usize::from(!half.is_a);
-        if tensor.shape.len() != 2 || tensor.shape.contains(&0) {
-            return bad(tensor, format!("shape {:?}", tensor.shape), "a matrix");
+        let slot = half.slot;
+        if tensor.shape.len() != [2, 2, 1][slot] || tensor.shape.contains(&0) {
+            return bad(tensor, format!("shape {:?}", tensor.shape), ["a matrix", "a matrix", "a vector"][slot]);
         }
         pairs.entry(id).or_default()[slot] = Some(half);
     }
@@ -205,9 +215,25 @@ fn read_all(file: &Container, kind: Kind, scales: &Scales) -> Result<Contents, F
     let mut all = BTreeMap::new();
     for (id, pair) in pairs {
         match pair {
-            [Some(a), Some(b)] => drop(all.insert(id, factors(file, kind, scales, &a, &b)?)),
-            [Some(one), None] | [None, Some(one)] => return bad(one.tensor, "it alone".into(), "both factors of the layer"),
-            [None, None] => {}
+            [Some(a), Some(b), m] => {
+                if m.is_some() != scales.dora {
+                    return bad(
+                        m.unwrap_or(a).tensor,
+                        "rows with or without lengths".into(),
+                        "them where `use_dora` says so, and only there",
+                    );
+                }
+                let mut made = factors(file, kind, scales, &a, &b)?;
+                made.magnitude = m.map(|m| read(file, m.tensor)).transpose()?;
+                if made.magnitude.as_ref().is_some_and(|m| m.len() != made.shape()[0]) {
+                    return bad(b.tensor, "lengths of another number of rows".into(), "one for each row of B");
+                }
+                all.insert(id, made);
+            }
+            [Some(one), ..] | [_, Some(one), _] | [.., Some(one)] => {
+                return bad(one.tensor, "it alone".into(), "both factors of the layer");
+            }
+            [None, None, None] => {}
         }
     }
     Ok((all, copies))
@@ -241,7 +267,7 @@ fn factors(file: &Container, kind: Kind, scales: &Scales, a: &Half, b: &Half) ->
         let expected = format!("rank {said}, as {CONFIG} says");
         return Err(FormatError::bad(file.path(), at, format!("rank {rank}"), expected));
     }
-    Ok(Factors { rank, a: first, b: second, scale })
+    Ok(Factors { rank, a: first, b: second, scale, magnitude: None })
 }
 
 fn transposed(values: &[f32], cols: usize) -> Vec<f32> {

@@ -8,7 +8,7 @@ use std::path::Path;
 use model::TensorId;
 use serde_json::{Map, Value, json};
 
-use super::{Adapter, CONFIG, Factors, PEFT_FILE, PEFT_PREFIX};
+use super::{Adapter, CONFIG, Factors, MAGNITUDE, PEFT_FILE, PEFT_PREFIX};
 use crate::dtype::Dtype;
 use crate::error::FormatError;
 use crate::{names, place};
@@ -50,6 +50,13 @@ fn tensors(path: &Path, file: &mut File, adapter: &Adapter) -> Result<u64, Forma
             data.push(values);
             at = end;
         }
+        if let Some(lengths) = &f.magnitude {
+            let end = at + 4 * lengths.len();
+            let entry = json!({ "dtype": "F32", "shape": [lengths.len()], "data_offsets": [at, end] });
+            header.insert(format!("{PEFT_PREFIX}{}{MAGNITUDE}", module(*id)), entry);
+            data.push(lengths);
+            at = end;
+        }
     }
     let mut text = Value::Object(header).to_string().into_bytes();
     text.resize(text.len().next_multiple_of(8), b' ');
@@ -83,7 +90,7 @@ fn config(adapter: &Adapter) -> Value {
         "r": rank,
         "lora_alpha": number(alpha),
         "use_rslora": false,
-        "use_dora": false,
+        "use_dora": adapter.targets.values().any(|f| f.magnitude.is_some()),
         "modules_to_save": null,
         "target_modules": target_modules(adapter),
     });
