@@ -92,6 +92,36 @@ fn what_was_merged_is_taken_apart_into_the_base_bit_for_bit() {
     expect(&refused("split"), 65, &["not those that the run began with"]);
 }
 
+/// Root of the sum of squares of all `B` and of all `A` of a checkpoint's adapter, and how many numbers there are.
+fn sizes(bench: &Bench, run: &str) -> (f64, Vec<f32>, usize) {
+    let adapter = formats::adapter::Adapter::open(&bench.path(run).join("checkpoints/last/adapter")).unwrap();
+    let squares = adapter.targets.values().flat_map(|f| &f.b).map(|b| f64::from(*b).powi(2)).sum::<f64>();
+    (squares.sqrt(), adapter.targets.values().flat_map(|f| f.a.clone()).collect(), adapter.params())
+}
+
+/// One step of plain gradient descent moves `B` (A stays: its gradient is zero while `B` is) by the rate times the norm that
+/// is reported, and clipped by the rate times the clip: no gradient of a frozen weight is in either, nothing decays, and what is
+/// counted is what is there.
+#[test]
+fn norm_clip_count_and_decay_are_those_of_the_adapter_alone() {
+    let bench = base();
+    let common = ["--steps", "1", "--optimizer", "sgd", "--learning-rate", "0.5", "--schedule", "constant", "--warmup", "0"];
+    adapt(&bench, "free", &[&common[..], &["--clip-norm", "0"]].concat());
+    let (moved, a, count) = sizes(&bench, "free");
+    let norm = bench.steps("free")[0]["grad_norm"].as_f64().unwrap();
+    assert!(norm > 1e-3 && (moved - 0.5 * norm).abs() < 1e-4 * moved, "{moved} {norm}");
+    let started = bench.events("free").into_iter().find(|e| e["type"] == "started").unwrap();
+    assert_eq!(started["params"].as_u64().unwrap(), count as u64, "{started}");
+    let clip = format!("{}", norm / 4.0);
+    adapt(&bench, "clipped", &[&common[..], &["--clip-norm", &clip]].concat());
+    assert!((sizes(&bench, "clipped").0 - moved / 4.0).abs() < 1e-3 * moved);
+    assert!(sizes(&bench, "clipped").1 == a, "A has no gradient yet, and nothing decays it");
+    let bound = a.iter().fold(0f32, |m, a| m.max(a.abs()));
+    assert!(bound <= 1.0 / 28f32.sqrt() && bound > 0.9 / 48f32.sqrt(), "A is within 1 / sqrt(in): {bound}");
+    adapt(&bench, "other", &[&common[..], &["--clip-norm", "0", "--seed", "7"]].concat());
+    assert!(sizes(&bench, "other").1 != a, "A comes from the seed");
+}
+
 #[test]
 fn the_two_forms_learn_the_same() {
     let bench = base();

@@ -4,12 +4,14 @@
 
 use std::alloc::{GlobalAlloc, Layout as Memory, System};
 use std::cell::Cell;
-use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Barrier};
 
-use engine::{Batch, CpuEngine, DecodeWeights, Decoder, IGNORE, Options, Shape, Sizes, init};
+use engine::{
+    Adapting, Base, Batch, CpuEngine, DecodeWeights, Decoder, Engine, IGNORE, Options, Shape, Sizes, init, init_adapter,
+};
 use kernels::Cpu;
-use model::{Family, Layout, ModelSpec, Rope, SlidingWindow};
+use model::{AdapterForm, AdapterSpec, AdapterTarget, Family, Layout, ModelSpec, Rope, SlidingWindow};
 
 /// Requests, and bytes of them, by the threads that report here.
 #[derive(Default)]
@@ -224,5 +226,42 @@ fn an_engine_takes_the_bytes_that_sizes_predicts() {
         let beside = 8 * seq * spec.head_dim + (64 << 10);
         assert!(bytes + (64 << 10) >= predicted, "windows of {seq}: {bytes} bytes, {predicted} predicted");
         assert!(bytes <= predicted + beside, "windows of {seq}: {bytes} bytes, {predicted} + {beside} predicted");
+    }
+}
+
+/// Backpropagation into an adapter asks for less memory than the smallest of the large frozen matrices has: a gradient of one, or
+/// of all as it would be for weights that are trained, is never there. Later steps ask for nothing.
+#[test]
+fn no_gradient_of_a_frozen_matrix_is_held() {
+    let spec = ModelSpec { dim: 512, head_dim: 128, hidden: 1024, ..plain() };
+    let (layout, targets) = (Layout::of(&spec), AdapterTarget::parse_list("all").unwrap());
+    let base = Arc::new(init(&spec, &layout, 1));
+    let (ids, _) = tokens(&spec, Shape { rows: 1, seq: 4 });
+    let batch = Batch { rows: 1, seq: 4, inputs: &ids, targets: &ids, starts: None };
+    for form in [AdapterForm::Split, AdapterForm::Dora] {
+        let plan = AdapterSpec { rank: 2, alpha: 4.0, rank_stabilized: false, targets: targets.clone(), norms: false, form };
+        let own = Layout::of_adapter(&spec, &plan);
+        let mut values = init_adapter(&own, (&layout, Base::Flat(&base)), 3);
+        values.iter_mut().for_each(|v| *v += 0.01);
+        let (cpu, mut grad) = (Cpu::new(1), vec![0.0; own.len()]);
+        let mut work = |tally: &Tally, steps: usize| {
+            let walk = CpuEngine::new(&cpu, &spec, Shape { rows: 1, seq: 4 }, Options::TRAINING);
+            let mut engine = Adapting::new(walk, base.clone(), &plan);
+            for step in 0..steps {
+                let (calls, _) = counted(tally, || {
+                    assert!(engine.loss_and_grad_unless(&values, &batch, &mut grad, step > 0, &mut || false).unwrap().is_some());
+                });
+                assert!(step < 2 || calls == 0, "{form:?}: {calls} requests in step {step}");
+            }
+        };
+        work(watch(&cpu), 4);
+        let mut all = || {
+            let tally = watch(&cpu);
+            counted(tally, || work(tally, 2))
+        };
+        let (_, bytes) = std::thread::scope(|scope| scope.spawn(&mut all).join().unwrap());
+        let frozen = 4 * spec.hidden * spec.dim;
+        assert!(bytes < frozen, "{form:?}: {bytes} bytes, a frozen matrix has {frozen}");
+        assert!(4 * own.len() < frozen / 4, "the gradient is the adapter's");
     }
 }
