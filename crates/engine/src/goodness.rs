@@ -117,7 +117,7 @@ impl<B> Judging<'_, B> {
             }
         }
         if let Task::Learn { grad, accumulate, .. } = &mut self.task {
-            plan.gradient(cpu, params.adapter, of, (&self.dy[..y.len()], width), x, (&mut **grad, *accumulate));
+            plan.gradient(cpu, (params.base, params.adapter), of, (&self.dy[..y.len()], width), x, (&mut **grad, *accumulate));
         }
     }
 }

@@ -45,6 +45,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("clip-norm", "0.5"),
     ("lora", "true"),
     ("lora-rank", "5"),
+    ("ff-corrupt", "0.5"),
     ("lora-alpha", "3"),
     ("lora-targets", "ffn"),
     ("lora-form", "merged"),
@@ -84,6 +85,7 @@ fn beside(key: &str) -> Vec<(&'static str, &'static str)> {
         "ane-int8" => vec![device, ("pipeline", "conv"), ("lora", "true")],
         key if key == "pipeline" || key.starts_with("ane-") => vec![device],
         key if key.starts_with("lora-") => vec![("lora", "true")],
+        "ff-corrupt" => vec![("lora", "true"), ("method", "ff")],
         _ => Vec::new(),
     }
 }

@@ -93,7 +93,7 @@ impl<'a> Subject<'a> {
         let flags = typed.into_iter().map(given).collect::<anyhow::Result<_>>()?;
         let mut resolved = Resolved::of(&Sources { flags, ..Sources::default() })?;
         let wired = wire::open(&mut resolved, cpu, None, out)?;
-        let params = wire::initial_params(&wired, &wired.trained(), resolved.config.seed)?;
+        let params = wire::initial_params(&wired, &wired.trained(), resolved.config.seed, cpu)?;
         Subject::of(wired, resolved.config, params, args, cpu)
     }
 

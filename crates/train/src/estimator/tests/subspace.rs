@@ -60,7 +60,7 @@ fn what_p_gap_has_along_the_gradient_falls_to_nothing_over_the_run_and_is_said_b
     again.load(&pgap.state().iter().map(|(_, values)| values.to_vec()).collect::<Vec<_>>());
     // Z of the first matrix along M, by |M|: its length there is the root of delta
     let along = |pgap: &Pgap| {
-        let place = pgap.places.matrices().next().unwrap().clone();
+        let place = *pgap.places.matrices().next().unwrap();
         let [(_, u), (_, v), (_, core)] = pgap.state()[..] else { panic!("three arrays") };
         let (r, m, n) = (place.rank, place.rows, place.cols);
         let mut direction = vec![0.0; place.end - place.start];
