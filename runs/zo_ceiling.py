@@ -12,8 +12,13 @@ import subprocess
 
 from pool import AUTOANE, Pool, evals, interval, version
 
-GRID = {"mezo": ["3e-5", "1e-4", "2e-4"], "backprop": ["3e-3", "1e-2", "3e-2"]}
-TUNE = 1000  # the seed on which each method's rate is chosen, over the middle number of steps
+# Backpropagation with MeZO's own optimizer beside it: what is left then is the estimate
+GRID = {
+    "mezo": ("mezo", "sgd", ["1e-5", "3e-5", "1e-4", "2e-4"]),
+    "backprop, sgd": ("backprop", "sgd", ["1e-2", "3e-2", "1e-1", "3e-1"]),
+    "backprop, adamw": ("backprop", "adamw", ["1e-3", "3e-3", "1e-2", "3e-2"]),
+}
+TUNE = 1000  # the seed on which each rate is chosen, over the middle number of steps
 
 
 def arguments():
@@ -39,21 +44,26 @@ def main():
     if not data.exists():
         command = [AUTOANE, "data", "tokenize", args.text, "--tokenizer", args.model, "--out", str(data), "-q"]
         subprocess.run(command, check=True)
-    counts = {"mezo": [int(n) for n in args.steps.split(",")], "backprop": [int(n) for n in args.backprop_steps.split(",")]}
-    middle = counts["mezo"][len(counts["mezo"]) // 2]
+    long, short = ([int(n) for n in text.split(",")] for text in (args.steps, args.backprop_steps))
+    counts = {kind: long if kind == "mezo" else short for kind in GRID}
+    middle = long[len(long) // 2]
 
-    def words(method, rate, seed, count):
+    def words(kind, rate, seed, count):
+        method, optimizer, _ = GRID[kind]
         words = [args.model, "--data", data, "--lora", "--lora-rank", 2, "--lora-targets", "attention", "--seq-len", 128, "--batch-size", 4]
         words += ["--val-tokens", 32768, "--threads", 1, "--method", method, "--learning-rate", rate, "--seed", seed, "--steps", count]
-        return words + ["--eval-every", count // 8, "--optimizer", "sgd" if method == "mezo" else "adamw"]
+        return words + ["--eval-every", count // 8, "--optimizer", optimizer]
 
-    tuning = {(m, rate): f"tune-{m}-{rate}" for m, rates in GRID.items() for rate in rates}
-    made = pool.train({name: words(*key, TUNE, middle) for key, name in tuning.items()})
-    ends = {key: evals(made[name])[-1]["val_loss"] for key, name in tuning.items() if made[name]}
+    def name(*parts):
+        return "-".join(map(str, parts)).replace(", ", "-")
+
+    tuning = {(kind, rate): name("tune", kind, rate) for kind, (*_, rates) in GRID.items() for rate in rates}
+    made = pool.train({run: words(*key, TUNE, middle) for key, run in tuning.items()})
+    ends = {key: evals(made[run])[-1]["val_loss"] for key, run in tuning.items() if made[run]}
     best = {m: min((ends[key], key[1]) for key in ends if key[0] == m)[1] for m in GRID}
     print("rates", best, ends, flush=True)
     keys = [(m, n, s) for m in GRID for n in reversed(counts[m]) for s in range(1, args.seeds + 1)]
-    made = pool.train({f"{m}-{n}-{s}": words(m, best[m], s, n) for m, n, s in keys})
+    made = pool.train({name(m, n, s): words(m, best[m], s, n) for m, n, s in keys})
     rows = []
     for (method, count, seed), events in zip(keys, made.values()):
         curve = [[e["step"], e["val_loss"]] for e in evals(events or [])]

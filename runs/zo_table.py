@@ -2,9 +2,9 @@
 """Fine-tuning a released model with a LoRA adapter for the same seconds: by backpropagation, and from losses alone.
 
 Seconds are turned into steps once, by the median of each method's steps while as many other runs go on as later, so that what else the
-machine does changes nothing. The learning rate of each method is the best of the same grid, by the loss after a third of the time on
-seeds of its own: all rates on one, the best two on another, and the better mean wins; a rate that fails on one of them is out. Shown are
-backpropagation, MeZO and the best three others.
+machine does changes nothing. The learning rate of each method is the best of the same grid on seeds of its own:
+all rates on one over a third of the time, the best two on another, and these two once over the whole time, which decides; a rate that
+fails is out. Shown are backpropagation, MeZO and the best three others, by what they reached in a third of the time.
 
 Usage: runs/zo_table.py MODEL TEXT [--seconds 40] [--seeds 5] [--jobs 1] [--threads 2] [--out DIR]     AUTOANE: the program
 """
@@ -53,9 +53,9 @@ class Table:
             command = [AUTOANE, "data", "tokenize", args.text, "--tokenizer", args.model, "--out", str(self.data), "-q"]
             subprocess.run(command, check=True)
 
-    def words(self, method, rate, seed, count, every="never", held_out=4096):
+    def words(self, method, rate, seed, count, every="never"):
         words = [self.args.model, "--data", self.data, "--lora", "--method", method, "--learning-rate", rate, "--seed", seed]
-        words += ["--steps", count, "--seq-len", 128, "--batch-size", 4, "--threads", self.args.threads, "--val-tokens", held_out]
+        words += ["--steps", count, "--seq-len", 128, "--batch-size", 4, "--threads", self.args.threads, "--val-tokens", 4096]
         words += ["--eval-every", every, "--optimizer", "adamw" if method in ("backprop", "ff") else "sgd"]
         return words + (["--zo-directions", 4] if method == "fzoo" else [])
 
@@ -70,7 +70,7 @@ class Table:
         return found
 
     def tune(self, speeds):
-        """The best rate of each method, with the mean loss that it had."""
+        """The lowest mean loss of each method, and its best two rates."""
         count = {m: max(2, round(v * self.args.seconds / 3)) for m, v in speeds.items()}
         loss = {}
 
@@ -87,24 +87,35 @@ class Table:
         measure([(m, rate, seed) for m in speeds for rate in two[m] for seed in TUNE[1:]])
         best = {}
         for method, rates in two.items():
-            found = min((mean(method, rate, TUNE), rate) for rate in rates)
-            print("tuned", method, *found, count[method], flush=True)
-            if found[0] < float("inf"):
-                best[method] = found
+            found = min(mean(method, rate, TUNE) for rate in rates)
+            print("tuned", method, found, rates, count[method], flush=True)
+            if found < float("inf"):
+                best[method] = (found, rates)
         return best
 
-    def final(self, speeds, best):
-        others = sorted((m for m in best if m not in ("backprop", "mezo")), key=lambda m: best[m])[:3]
-        count = {m: max(CURVE, round(speeds[m] * self.args.seconds)) for m in best}
-        keys = [(m, seed) for seed in range(1, self.args.seeds + 1) for m in ["backprop", "mezo", *others]]
-        runs = {f"final-{m}-{s}": self.words(m, best[m][1], s, count[m], max(1, count[m] // CURVE), 8192) for m, s in keys}
+    def shown(self, tuned):
+        """The methods shown, with their rates: the better of two over the whole time."""
+        others = sorted((m for m in tuned if m not in ("backprop", "mezo")), key=lambda m: tuned[m][0])[:3]
+        return {m: tuned[m] for m in ["backprop", "mezo", *others]}
+
+    def settle(self, tuned, count):
+        names = {(m, rate): f"whole-{m}-{rate}" for m, found in tuned.items() for rate in found[1]}
+        made = self.pool.train({name: self.words(*key, TUNE[0], count[key[0]]) for key, name in names.items()})
+        ends = {key: evals(made[name])[-1]["val_loss"] for key, name in names.items() if made[name]}
+        best = {m: min((ends[m, rate], rate) for rate in found[1] if (m, rate) in ends)[1] for m, found in tuned.items()}
+        print("settled", best, ends, flush=True)
+        return best
+
+    def final(self, best, count):
+        keys = [(m, seed) for seed in range(1, self.args.seeds + 1) for m in best]
+        runs = {f"final-{m}-{s}": self.words(m, best[m], s, count[m], max(1, count[m] // CURVE)) for m, s in keys}
         made = self.pool.train(runs)
         rows = []
         for method, seed in keys:
             events = made[f"final-{method}-{seed}"]
             curve = [[e["step"], e["val_loss"]] for e in evals(events or [])]
             seconds = steps(events)[-1]["seconds"] if events else None
-            row = {"method": method, "seed": seed, "learning_rate": best[method][1], "steps": count[method]}
+            row = {"method": method, "seed": seed, "learning_rate": best[method], "steps": count[method]}
             rows.append(row | {"passes": PASSES[method], "curve": curve, "seconds": seconds})
         return rows
 
@@ -132,9 +143,11 @@ def main():
     args = arguments()
     table = Table(args)
     speeds = table.speeds()
-    best = table.tune(speeds)
-    rows = table.final(speeds, best)
-    record = {"version": version(), "arguments": vars(args), "speeds": speeds, "tuned": best, "rows": rows}
+    tuned = table.shown(table.tune(speeds))
+    count = {m: max(CURVE, round(speeds[m] * args.seconds)) for m in tuned}
+    best = table.settle(tuned, count)
+    rows = table.final(best, count)
+    record = {"version": version(), "arguments": vars(args), "speeds": speeds, "tuned": tuned, "rows": rows}
     (table.pool.out / "record.json").write_text(json.dumps(record, indent=1))
     published.check(str(table.pool.out), args.seeds, args.seconds, list(dict.fromkeys(row["method"] for row in rows)))
     show(rows)
