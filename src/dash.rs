@@ -14,7 +14,7 @@ mod tests;
 
 use std::io::{IsTerminal, Write};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use ratatui::Terminal;
@@ -28,8 +28,10 @@ use crate::exit::{self, Exit};
 use crate::out::Out;
 use crate::stop::Stop;
 
-/// Time between two looks.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// Time between two looks at the runs: each reads, thinks and draws, on a machine that has better things to do.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Time between two looks at whether a signal came.
+const LISTEN_EVERY: Duration = Duration::from_millis(250);
 /// Columns and lines of the one screen that is printed where there is no terminal.
 const PLAIN: (u16, u16) = (80, 24);
 
@@ -63,7 +65,12 @@ pub fn run(path: &Path, once: bool, out: Out) -> anyhow::Result<()> {
 fn follow(app: &mut App, terminal: &mut ratatui::DefaultTerminal, stop: &Stop) -> anyhow::Result<()> {
     while stop.check().is_ok() {
         terminal.draw(|frame| screen::draw(frame, app))?;
-        if event::poll(LOOK_EVERY)?
+        let looked = Instant::now();
+        let mut heard = false;
+        while !heard && looked.elapsed() < LOOK_EVERY && stop.check().is_ok() {
+            heard = event::poll(LISTEN_EVERY)?;
+        }
+        if heard
             && let Event::Key(key) = event::read()?
             && key.kind != KeyEventKind::Release
             && !app.key(key)

@@ -8,6 +8,7 @@ mod relay;
 mod report;
 mod restart;
 mod silence;
+mod switch;
 mod tracker;
 
 pub use checkpoint::{Files, SavedState, read_state};

@@ -171,6 +171,36 @@ fn cached_decoding_gives_the_same_logits() {
     }
 }
 
+/// A published generator took theta and the residual scale by hand, and computed everything again for each token.
+#[test]
+fn decoding_takes_theta_and_scale_from_the_model_and_keeps_what_it_computed() {
+    let cpu = Cpu::new(2);
+    let g = Golden::open("llama-tied-gqa");
+    let (tokens, vocab) = (g.ids("tokens"), g.spec.vocab);
+    let decoded = |spec: &ModelSpec| {
+        let weights = engine::DecodeWeights::borrowed(spec, &g.params).unwrap();
+        let mut decoder = engine::Decoder::new(&cpu, spec, &weights, 32);
+        tokens[..32].iter().flat_map(|t| decoder.feed(&[*t]).unwrap().to_vec()).collect::<Vec<f32>>()
+    };
+    let whole = |spec: &ModelSpec| {
+        let mut engine = CpuEngine::new(&cpu, spec, Shape { rows: 1, seq: 32 }, Options::INFERENCE);
+        engine.logits(&g.params, &tokens[..32]).unwrap()
+    };
+    let mut scaled = g.spec.clone();
+    scaled.residual_scale = 0.25;
+    let mut turned = g.spec.clone();
+    turned.rope.theta *= 10.0;
+    for spec in [&g.spec, &scaled, &turned] {
+        // one token at a time, nothing fed twice: the cache has the rest
+        assert!(farthest(&decoded(spec), &whole(spec)) < 6e-5);
+    }
+    assert_eq!(decoded(&g.spec).len(), 32 * vocab);
+    for other in [&scaled, &turned] {
+        let off = farthest(&decoded(other), &g.floats("logits")[..32 * vocab]);
+        assert!(off > 6e-3, "what another model computes would pass: {off}");
+    }
+}
+
 #[test]
 fn logits_far_beyond_the_length_of_pre_training() {
     let cpu = Cpu::new(2);

@@ -27,41 +27,75 @@ fn median(row: &Json, key: &str) -> f64 {
     (values[(values.len() - 1) / 2] + values[values.len() / 2]) / 2.0
 }
 
-#[track_caller]
-fn stands(row: &str) {
-    assert!(read("README.md").lines().any(|line| line == row), "the README has no row `{row}`: make it from the record");
-}
-
-#[test]
-fn speed_of_training() {
-    for row in rows("speed") {
+/// Rows of the speed of training.
+fn speed() -> Vec<String> {
+    let row = |row: &Json| {
         let name = row["name"].as_str().unwrap();
-        stands(&format!("| {name} | {:.0} | {:.0} |", median(&row, "tokens_per_second"), median(&row, "peak_mib")));
-    }
+        format!("| {name} | {:.0} | {:.0} |", median(row, "tokens_per_second"), median(row, "peak_mib"))
+    };
+    rows("speed").iter().map(row).collect()
 }
 
-#[test]
-fn speed_of_prompts_and_decoding() {
-    for row in rows("decode") {
-        let [prompt, their_prompt] = ["prompt", "their_prompt"].map(|key| median(&row, key));
-        let [decode, their_decode] = ["decode", "their_decode"].map(|key| median(&row, key));
+/// Rows of the speed of prompts and decoding.
+fn decode() -> Vec<String> {
+    let row = |row: &Json| {
+        let [prompt, their_prompt] = ["prompt", "their_prompt"].map(|key| median(row, key));
+        let [decode, their_decode] = ["decode", "their_decode"].map(|key| median(row, key));
         let name = row["name"].as_str().unwrap();
-        stands(&format!("| {name} | {prompt:.0}, {their_prompt:.0} | {decode:.1}, {their_decode:.1} |"));
-    }
+        format!("| {name} | {prompt:.0}, {their_prompt:.0} | {decode:.1}, {their_decode:.1} |")
+    };
+    rows("decode").iter().map(row).collect()
 }
 
-#[test]
-fn default_recipe_against_a_constant_rate() {
-    for row in rows("recipe") {
-        let (constant, default) = (numbers(&row, "constant"), numbers(&row, "default"));
+/// Rows of the default recipe against a constant rate, each in the forms that rounding allows: from rounded losses the last
+/// digit of a difference may be off by one.
+fn recipe() -> Vec<Vec<String>> {
+    let row = |row: &Json| {
+        let (constant, default) = (numbers(row, "constant"), numbers(row, "default"));
         let [a, b] = [&constant, &default].map(|v| format!("{:.3} ± {:.3}", v[0], v[1]));
-        // from rounded losses the last digit of a difference may be off by one
         let exact = default[0] - constant[0];
-        let row_with = |difference: f64| format!("| {} | {a} | {b} | {difference:.3} |", row["seed"]);
-        let readme = read("README.md");
-        let there = [-0.001, 0.0, 0.001].iter().any(|off| readme.lines().any(|line| line == row_with(exact + off)));
-        assert!(there, "the README has no row `{}`: make it from the record", row_with(exact));
+        let with = |off: f64| format!("| {} | {a} | {b} | {:.3} |", row["seed"], exact + off);
+        [-0.001, 0.0, 0.001].map(with).to_vec()
+    };
+    rows("recipe").iter().map(row).collect()
+}
+
+/// What is wrong with the measured tables of `readme`: rows of records that it lacks, and rows of it that no record has.
+fn wrong(readme: &str) -> Vec<String> {
+    let ones = speed().into_iter().chain(decode()).map(|row| vec![row]);
+    let records: Vec<Vec<String>> = ones.chain(recipe()).collect();
+    let lines: Vec<&str> = readme.lines().collect();
+    let missing = records.iter().filter(|forms| !forms.iter().any(|row| lines.contains(&row.as_str())));
+    let mut wrong: Vec<String> = missing.map(|forms| format!("no row `{}`: make it from the record", forms[0])).collect();
+    let measured = lines.iter().skip_while(|l| **l != "## Measured").skip(1).take_while(|l| !l.starts_with("## "));
+    let tables: Vec<&str> = measured.copied().filter(|l| l.starts_with('|')).collect();
+    for (i, line) in tables.iter().enumerate() {
+        let rule = |l: &&str| l.starts_with("|---");
+        let heading = rule(line) || tables.get(i + 1).is_some_and(rule);
+        if !heading && !records.iter().any(|forms| forms.iter().any(|row| row == line)) {
+            wrong.push(format!("`{line}` stands in no record"));
+        }
     }
+    wrong
+}
+
+#[test]
+fn the_measured_tables_of_the_readme_are_those_of_the_records() {
+    assert_eq!(wrong(&read("README.md")), Vec::<String>::new());
+}
+
+#[test]
+fn a_number_that_differs_from_its_record_is_found() {
+    let changed = read("README.md").replacen(&speed()[0], &speed()[0].replace("| autoane | ", "| autoane | 9"), 1);
+    let wrong = wrong(&changed);
+    assert!(wrong.len() == 2 && wrong[0].contains("no row") && wrong[1].contains("in no record"), "{wrong:?}");
+}
+
+#[test]
+fn a_row_without_a_record_is_found() {
+    let row = &decode()[0];
+    let invented = read("README.md").replacen(row, &format!("{row}\n| Q2_K | 9999, 1 | 999.9, 1.0 |"), 1);
+    assert_eq!(wrong(&invented), ["`| Q2_K | 9999, 1 | 999.9, 1.0 |` stands in no record"]);
 }
 
 /// `runs/published.py` over a comparison of two methods, each run of which `spoil` may change before it is written; none without

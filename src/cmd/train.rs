@@ -125,9 +125,8 @@ fn session(
     let run_dir = folder.path.to_string_lossy().into_owned();
     introduce(resolved, wired, &run_dir, predicted, out);
     let mut host = RunHost::new(folder, files, step, (config.keep, config.seed), shown, out, initial)?;
-    furnish(&mut host, resolved, &started(resolved, wired, cpu, &trainer))?;
+    furnish(&mut host, resolved, &started(resolved, wired, cpu, &trainer), out)?;
     let measuring = Measuring::of_run(config.device == Device::Ane);
-    out.work_begins();
     let mut outcome = match trainer.run(&mut host) {
         Ok(outcome) => outcome,
         Err(error) => return Err(bundle(error, &trainer, &host)),
@@ -166,13 +165,15 @@ fn session(
 }
 
 /// What a session has beside its loop, and its first event.
-fn furnish(host: &mut RunHost<'_>, resolved: &Resolved, started: &Event) -> anyhow::Result<()> {
+fn furnish(host: &mut RunHost<'_>, resolved: &Resolved, started: &Event, out: Out) -> anyhow::Result<()> {
     let config = &resolved.config;
     host.set_hook(crash_hook());
     host.behave(Manners::new(config.polite, config.speed, power::sys()));
     host.track(config.report_to, &settings(config))?;
     host.emit(started)?;
-    host.note_settings(&settings(config))
+    host.note_settings(&settings(config))?;
+    out.work_begins();
+    Ok(())
 }
 
 /// What the session took, where that was asked for: the result, and every reading that it comes from.
@@ -185,6 +186,10 @@ fn energy(timings: &Timings, folder: &RunFolder, out: Out) -> anyhow::Result<()>
 
 fn write_efficiency(mut record: serde_json::Value, host: &RunHost<'_>) -> anyhow::Result<()> {
     record["recording_seconds"] = json!(host.recording().as_secs_f64());
+    if let Some(recorded) = host.recorded_steps() {
+        record["step_seconds"] = json!(host.step_seconds());
+        record["step_recorded"] = json!(recorded);
+    }
     host.folder().write("efficiency.json", &format!("{record:#}\n"))
 }
 

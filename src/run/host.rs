@@ -1,19 +1,21 @@
 //! The world that a trainer sees: clock, signals, files, terminal.
 
 mod beside;
+mod signals;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
-use signal_hook::consts::{SIGINT, SIGTERM};
 use train::checkpoint::free_bytes;
 use train::events::{Event, EventLog, Machine};
 use train::tensorboard::TensorBoard;
 use train::trainer::{Host, Interrupt, Restore, Snapshot};
 
+use signals::Signals;
+
 use super::manners::Manners;
+use super::switch::Switch;
 use super::tracker::Tracker;
 use super::{Files, RunFolder};
 use crate::exit::{self, Exit};
@@ -21,46 +23,6 @@ use crate::out::{self, Out, Progress};
 
 /// Tokens of a sample.
 const SAMPLE_TOKENS: usize = 160;
-
-/// Requests by signal; a second Ctrl-C ends the process at once.
-struct Signals {
-    interrupt: Arc<AtomicBool>,
-    terminate: Arc<AtomicBool>,
-    save: Arc<AtomicBool>,
-}
-
-impl Signals {
-    fn listen() -> anyhow::Result<Signals> {
-        let flag = || Arc::new(AtomicBool::new(false));
-        let signals = Signals { interrupt: flag(), terminate: flag(), save: flag() };
-        signal_hook::flag::register_conditional_shutdown(SIGINT, 130, signals.interrupt.clone())?;
-        signal_hook::flag::register(SIGINT, signals.interrupt.clone())?;
-        signal_hook::flag::register(SIGTERM, signals.terminate.clone())?;
-        #[cfg(unix)]
-        signal_hook::flag::register(signal_hook::consts::SIGUSR1, signals.save.clone())?;
-        signals.announce();
-        Ok(signals)
-    }
-
-    /// Whether somebody wants to stop, to be asked while nothing else goes on.
-    fn stopped(&self) -> impl Fn() -> bool + use<> {
-        let (interrupt, terminate) = (self.interrupt.clone(), self.terminate.clone());
-        move || interrupt.load(Ordering::SeqCst) || terminate.load(Ordering::SeqCst)
-    }
-
-    /// Says at once that a request to stop was heard: the step at hand may take a while.
-    fn announce(&self) {
-        let (interrupt, terminate) = (self.interrupt.clone(), self.terminate.clone());
-        let watch = move || {
-            while !interrupt.load(Ordering::SeqCst) && !terminate.load(Ordering::SeqCst) {
-                std::thread::sleep(Duration::from_millis(50));
-            }
-            out::to_stderr("stopping, with a checkpoint of the last whole step; Ctrl-C again stops at once without");
-        };
-        // without the thread only the message is missing
-        let _ = std::thread::Builder::new().name("signals".into()).spawn(watch);
-    }
-}
 
 /// File of a run with the numbers that its steps were decided by.
 pub const TRAJECTORY: &str = "trajectory.bin";
@@ -102,6 +64,7 @@ pub struct RunHost<'a> {
     away: Duration,
     rested: Duration,
     step: u64,
+    switch: Switch,
     initial: Box<dyn Fn() -> anyhow::Result<Vec<f32>> + 'a>,
 }
 
@@ -147,6 +110,7 @@ impl<'a> RunHost<'a> {
             away: Duration::ZERO,
             rested: Duration::ZERO,
             step,
+            switch: Switch::of_environment(),
             initial,
         })
     }
@@ -187,6 +151,11 @@ impl<'a> RunHost<'a> {
     /// Seconds that each step of this session took.
     pub fn step_seconds(&self) -> &[f64] {
         &self.step_seconds
+    }
+
+    /// Of each step whether it was written down, where that is switched on and off from outside.
+    pub fn recorded_steps(&self) -> Option<&[bool]> {
+        self.switch.recorded()
     }
 
     /// Notes how long the step took.
@@ -312,6 +281,10 @@ impl Host for RunHost<'_> {
     }
 
     fn emit(&mut self, event: &Event) -> anyhow::Result<()> {
+        if !self.switch.recording(event) {
+            self.time(event);
+            return Ok(());
+        }
         let began = Instant::now();
         self.events.append(event)?;
         if let Event::Step(step) = event

@@ -10,6 +10,13 @@ pub fn address_space() -> Option<u64> {
     (status == 0 && limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur)
 }
 
+/// Bytes of a page of memory.
+#[cfg(target_os = "linux")]
+pub fn page_bytes() -> Option<u64> {
+    // SAFETY: no memory is handed over.
+    u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).ok().filter(|n| *n > 0)
+}
+
 /// Load averages over 1, 5 and 15 minutes.
 #[cfg(unix)]
 pub fn load_average() -> Option<[f64; 3]> {

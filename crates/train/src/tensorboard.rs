@@ -36,11 +36,18 @@ use proto::Message;
 /// Class of the data of a summary that is a tensor.
 const CLASS_TENSOR: u64 = 2;
 
-/// Writes one event file.
+/// Seconds that records wait at most, and their bytes: a write for each step would cost more than the record.
+const WAIT: f64 = 1.0;
+const WAITING: usize = 1 << 16;
+
+/// Writes one event file, about once a second. What is not written yet when a process is killed is of steps that a run makes
+/// again when it is resumed: with a checkpoint everything is written.
 pub struct TensorBoard {
     path: PathBuf,
     file: File,
-    record: Vec<u8>,
+    waiting: Vec<u8>,
+    /// When it was last written to.
+    written: f64,
 }
 
 impl TensorBoard {
@@ -51,8 +58,9 @@ impl TensorBoard {
         let host: String = host.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect();
         let stem = format!("events.out.tfevents.{:010}.{host}.{pid}", seconds.max(0.0) as u64);
         let (path, file) = create_unused(folder, &stem)?;
-        let mut board = TensorBoard { path, file, record: Vec::new() };
+        let mut board = TensorBoard { path, file, waiting: Vec::new(), written: seconds };
         board.write(seconds, 0, |event| event.bytes(3, b"brain.Event:2"))?;
+        board.flush(seconds)?;
         Ok(board)
     }
 
@@ -170,7 +178,11 @@ impl TensorBoard {
             }
             Event::Sample(e) if e.prompt.is_empty() => self.text(seconds, e.step, "sample", &e.text),
             Event::Sample(e) => self.text(seconds, e.step, "sample", &format!("**{}**{}", e.prompt, e.text)),
-            Event::Finished(e) => self.ended(seconds, &e.status),
+            Event::Finished(e) => {
+                self.ended(seconds, &e.status)?;
+                self.flush(seconds)
+            }
+            Event::Saved(_) => self.flush(seconds),
             _ => Ok(()),
         }
     }
@@ -180,8 +192,24 @@ impl TensorBoard {
         event.double(1, seconds);
         event.varint(2, step);
         fill(&mut event);
-        frame(&mut self.record, event.as_bytes());
-        self.file.write_all(&self.record).map_err(|e| TrainError::io(&self.path, "append to", e))
+        frame(&mut self.waiting, event.as_bytes());
+        let due = seconds - self.written >= WAIT || self.waiting.len() >= WAITING;
+        if due { self.flush(seconds) } else { Ok(()) }
+    }
+
+    /// Writes what waits.
+    fn flush(&mut self, seconds: f64) -> Result<(), TrainError> {
+        self.written = seconds;
+        let written = self.file.write_all(&self.waiting).map_err(|e| TrainError::io(&self.path, "append to", e));
+        self.waiting.clear();
+        written
+    }
+}
+
+impl Drop for TensorBoard {
+    fn drop(&mut self) {
+        // whoever needs to know whether it was written has ended the run before
+        let _ = self.flush(self.written);
     }
 }
 
@@ -194,10 +222,9 @@ fn hparam(value: &mut Message, json: &Json) {
     }
 }
 
-/// `out` = the record that holds `data`.
+/// Appends the record that holds `data`.
 fn frame(out: &mut Vec<u8>, data: &[u8]) {
     let length = (data.len() as u64).to_le_bytes();
-    out.clear();
     out.extend(length);
     out.extend(crc::masked(&length).to_le_bytes());
     out.extend(data);

@@ -12,15 +12,19 @@ pub enum Tamper {
     FfnBackward,
     /// The classifier's logits are off by a thousandth of themselves.
     Classifier,
+    /// Rotations turn by another base than the model was made with: a defect that was published.
+    Theta,
+    /// A checkpoint gives back the weights and forgets the optimizer.
+    Resume,
 }
 
 impl Tamper {
     /// Every name.
-    pub const NAMES: [&'static str; 3] = ["norm-backward", "ffn-backward", "classifier"];
+    pub const NAMES: [&'static str; 5] = ["norm-backward", "ffn-backward", "classifier", "theta", "resume"];
 
     /// The part called `name`.
     pub fn parse(name: &str) -> Option<Tamper> {
-        let all = [Tamper::NormBackward, Tamper::FfnBackward, Tamper::Classifier];
+        let all = [Tamper::NormBackward, Tamper::FfnBackward, Tamper::Classifier, Tamper::Theta, Tamper::Resume];
         Tamper::NAMES.iter().position(|n| *n == name).map(|i| all[i])
     }
 }

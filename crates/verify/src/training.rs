@@ -14,11 +14,12 @@ use train::optimizer::{AdamWConfig, Optimizer, OptimizerConfig};
 use train::schedule::{Point, Schedule, Shape as Curve, Warmup};
 
 use crate::subject::{Golden, SEQ, Tricky, floats};
-use crate::{Broken, Found, Row, World, farthest, so, within};
+use crate::{Broken, Found, Row, Tamper, World, farthest, so, within};
 
 pub const CLAIMS: &[Row] = &[
     ("training/adamw", "twenty clipped steps of AdamW end at the weights of PyTorch", "1.3e-3", adamw),
     ("training/schedule", "the cosine schedule is the textbook's, warm-up included", "1e-6 of the peak", schedule),
+    ("training/resume", "a run that was saved and goes on ends at the weights of one that was never stopped", "none", resume),
     (
         "training/checkpoints",
         "a checkpoint that was damaged anywhere is noticed and passed over for the one before",
@@ -57,6 +58,78 @@ fn adamw(world: &World<'_>) -> Found {
         off = off.max(farthest(&params[t.range.clone()], &expected));
     }
     within(off, 1.3e-3, "off by")
+}
+
+/// Weights, optimizer and batches of a small run.
+struct Run<'w> {
+    world: &'w World<'w>,
+    golden: Golden,
+    params: Vec<f32>,
+    optimizer: Optimizer,
+}
+
+impl<'w> Run<'w> {
+    fn new(world: &'w World<'w>) -> Result<Run<'w>, Broken> {
+        let golden = Golden::open(world)?;
+        let config = OptimizerConfig::AdamW(AdamWConfig { beta1: 0.9, beta2: 0.95, eps: 1e-8 });
+        let optimizer = Optimizer::new(config, &golden.layout, 0.1);
+        Ok(Run { world, params: golden.params.clone(), golden, optimizer })
+    }
+
+    /// Makes these steps, each on its own part of the tokens.
+    fn steps(&mut self, which: std::ops::Range<usize>) -> Result<(), Broken> {
+        let mut engine = CpuEngine::new(self.world.cpu, &self.golden.spec, Shape { rows: 1, seq: SEQ }, Options::TRAINING);
+        let mut grad = vec![0.0; self.golden.layout.len()];
+        let batch = self.golden.batch();
+        for step in which {
+            let at = step % batch.rows * SEQ;
+            let window = at..at + SEQ;
+            let (inputs, targets) = (&batch.inputs[window.clone()], &batch.targets[window]);
+            let one = engine::Batch { rows: 1, seq: SEQ, inputs, targets, starts: None };
+            let loss = engine.loss_and_grad(&self.params, &one, &mut grad, false).map_err(Broken::of)?;
+            let gradient = Gradient::Dense { values: &grad, scale: 1.0 / loss.tokens as f32 };
+            self.optimizer.step(self.world.cpu, &mut self.params, &gradient, 3e-3);
+        }
+        Ok(())
+    }
+
+    /// Everything of it in a file, whose tensors are named as they are in a checkpoint.
+    fn save(&self, path: &std::path::Path) -> Result<(), Broken> {
+        let put = |put: &mut dyn FnMut(&str, &[f32])| {
+            put("weights", &self.params);
+            self.optimizer.visit_state(|name, values| put(name, values));
+        };
+        formats::safetensors::write_f32(path, put).map_err(Broken::of)
+    }
+
+    fn load(&mut self, path: &std::path::Path, updates: u64) -> Result<(), Broken> {
+        let bytes = fs::read(path).map_err(Broken::of)?;
+        let file = safetensors::SafeTensors::deserialize(&bytes).map_err(Broken::of)?;
+        let fill = |name: &str, values: &mut [f32]| {
+            let data = file.tensor(name).map_err(Broken::of)?.data();
+            let read = data.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b));
+            values.iter_mut().zip(read).for_each(|(v, r)| *v = r);
+            Ok::<(), Broken>(())
+        };
+        fill("weights", &mut self.params)?;
+        if self.world.tamper == Some(Tamper::Resume) {
+            return Ok(());
+        }
+        self.optimizer.load_state(updates, fill)
+    }
+}
+
+fn resume(world: &World<'_>) -> Found {
+    let (mut whole, mut before, mut after) = (Run::new(world)?, Run::new(world)?, Run::new(world)?);
+    whole.steps(0..8)?;
+    before.steps(0..4)?;
+    let path = world.scratch.join("resume.safetensors");
+    before.save(&path)?;
+    after.load(&path, 4)?;
+    after.steps(4..8)?;
+    let moved = farthest(&whole.params, &whole.golden.params) > 0.0;
+    let same = whole.params.iter().zip(&after.params).all(|(a, b)| a.to_bits() == b.to_bits());
+    so(moved && same, format!("8 steps against 4 and 4: farthest {:.1e}", farthest(&whole.params, &after.params)))
 }
 
 fn schedule(_world: &World<'_>) -> Found {

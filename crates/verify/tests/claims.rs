@@ -35,6 +35,35 @@ fn what_is_broken_is_found_out() {
     }
 }
 
+/// A claim passes where nothing is broken, and fails where this part is.
+fn found_by(tamper: Tamper, ids: &[&str]) {
+    let cpu = Cpu::new(2);
+    for id in ids {
+        let claim = claims().into_iter().find(|c| c.id == *id).unwrap();
+        for broken in [None, Some(tamper)] {
+            let scratch = tempfile::tempdir().unwrap();
+            let outcome = claim.check(&World { cpu: &cpu, scratch: scratch.path(), tamper: broken });
+            let right = match broken {
+                None => matches!(outcome, Outcome::Passed(_)),
+                Some(_) => matches!(outcome, Outcome::Failed(_)),
+            };
+            assert!(right, "{id} with {broken:?}: {outcome:?}");
+        }
+    }
+}
+
+/// A published check allowed a loss to be off by 0.5 and passed a forward pass with another base of the rotations.
+#[test]
+fn a_forward_pass_with_another_theta_does_not_pass_for_a_weak_tolerance() {
+    found_by(Tamper::Theta, &["forward/logits", "forward/loss", "forward/cache", "gradients/pytorch"]);
+}
+
+/// A published test of resuming never resumed.
+#[test]
+fn a_resume_that_does_not_resume_fails() {
+    found_by(Tamper::Resume, &["training/resume"]);
+}
+
 #[test]
 fn claims_are_named_once() {
     let mut ids: Vec<_> = claims().iter().map(|c| c.id).collect();

@@ -21,6 +21,7 @@ fn the_version_record_is_framed_byte_for_byte() {
     assert_eq!(record[..8], 15u64.to_le_bytes());
     assert_eq!(&record[12..27], b"\x1a\x0dbrain.Event:2");
     assert_eq!(record.len(), 8 + 4 + 15 + 4);
+    record.clear();
     // with a wall time it has 24 bytes: the beginning of every file that TensorFlow writes
     frame(&mut record, &[0; 24]);
     assert_eq!(record[..12], [0x18, 0, 0, 0, 0, 0, 0, 0, 0xa3, 0x7f, 0x4b, 0x22]);
@@ -98,4 +99,24 @@ fn a_second_session_writes_its_own_file() {
         TensorBoard::create(dir.path(), 1000.0, "h", 1).unwrap();
     }
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 3);
+}
+
+#[test]
+fn steps_wait_for_a_second_and_a_checkpoint_has_everything() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut board = TensorBoard::create(dir.path(), 1000.0, "host", 7).unwrap();
+    let path = std::fs::read_dir(dir.path()).unwrap().next().unwrap().unwrap().path();
+    let written = || records(&std::fs::read(&path).unwrap()).len();
+    let step = |n| Event::Step(Step { step: n, ..Step::default() });
+    board.record(1000.1, &step(1)).unwrap();
+    board.record(1000.2, &step(2)).unwrap();
+    assert_eq!(written(), 1, "the version");
+    board.record(1001.1, &step(3)).unwrap();
+    assert_eq!(written(), 4);
+    board.record(1001.2, &step(4)).unwrap();
+    board.record(1001.3, &Event::Saved(crate::events::Saved::default())).unwrap();
+    assert_eq!(written(), 5);
+    board.record(1001.4, &step(5)).unwrap();
+    drop(board);
+    assert_eq!(written(), 6);
 }
