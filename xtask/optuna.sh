@@ -1,5 +1,6 @@
 #!/bin/sh
-# Optuna reads, continues and hands back the journal of a study, and its dashboard serves it; then a worker is killed 50 times.
+# Optuna reads, continues and hands back the journal of a study, and its dashboard shows it, in a browser where one can be had;
+# then a worker is killed 50 times.
 # Usage: xtask/optuna.sh PROGRAM      Ends with 3 when Optuna cannot be installed.
 set -eu
 program=$(realpath "$1")
@@ -13,6 +14,7 @@ if ! "$venv/bin/python" -c 'import optuna, optuna_dashboard' 2>/dev/null; then
 fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-"$venv/bin/python" xtask/optuna_check.py "$program" "$work"
+browser=$(xtask/find_browser.sh || true)
+"$venv/bin/python" xtask/optuna_check.py "$program" "$work" "$browser"
 KILLS=50 cargo test -q --locked --test search -- is_killed
 echo "50 kills: every trial finished once or is marked failed"

@@ -1,9 +1,14 @@
-"""Optuna's own code over the journal of a study: read, continued with its TPE, enqueued into, locked, shown by its dashboard."""
+"""Optuna's own code over the journal of a study: read, continued with its TPE, enqueued into, locked, shown by its dashboard,
+which is looked at with a browser where there is one. usage: optuna_check.py PROGRAM FOLDER [BROWSER]"""
 
 import json
 import math
+import os
+import re
+import struct
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 
@@ -13,6 +18,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import TrialState
 
 autoane, work = sys.argv[1:3]
+browser = sys.argv[3] if len(sys.argv) > 3 else ""
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
@@ -64,6 +70,41 @@ assert trials[11]["params"]["learning-rate"] == 2e-3 and trials[11]["verdict"], 
 assert shown["best"]["number"] in (0, 1, 2, 3, 11, 12), "what Optuna said itself is never an incumbent"
 assert [t.number for t in load().trials] == list(range(13))
 
+
+
+def chromium(address, *args):
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1400,1800",
+             "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1", "--virtual-time-budget=60000"]
+    with tempfile.TemporaryDirectory() as profile:
+        command = [browser, *flags, f"--user-data-dir={profile}", *args, address]
+        return subprocess.run(command, capture_output=True, text=True, timeout=240).stdout
+
+
+def words(page):
+    page = re.sub(r"<(script|style)[^>]*>.*?</\1>", "", page, flags=re.S)
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
+
+
+def look(address, trials):
+    """The dashboard as a person sees it: the study's name, the number of its trials, a picture that is not empty."""
+    listed = words(chromium(address + "/trials", "--dump-dom"))
+    assert " s (id=0) " in listed and f" {trials} Trials " in listed, listed[:600]
+    for i in range(trials):
+        assert f" Trial {i} " in listed, (i, listed[:2000])
+    history = words(chromium(address, "--dump-dom"))
+    assert "val_bpb" in history and "learning-rate" in history, history[:600]
+    picture = os.path.join(work, "dashboard.png")
+    chromium(address, f"--screenshot={picture}")
+    with open(picture, "rb") as file:
+        png = file.read()
+    assert struct.unpack(">II", png[16:24]) == (1400, 1800) and len(png) > 30_000, len(png)
+    kept = os.environ.get("AUTOANE_SCREENSHOTS")
+    if kept:
+        with open(os.path.join(kept, "optuna-dashboard.png"), "wb") as file:
+            file.write(png)
+    print(f"optuna-dashboard in a browser: study s, {trials} Trials, a screenshot of {len(png)} bytes")
+
+
 port = "18734"
 dashboard = subprocess.Popen([sys.prefix + "/bin/optuna-dashboard", path, "--port", port, "--host", "127.0.0.1"],
                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -75,6 +116,10 @@ try:
         except OSError:
             time.sleep(0.5)
     assert len(answer["trials"]) == 13, answer
+    if browser:
+        look(f"http://127.0.0.1:{port}/dashboard/studies/0", 13)
+    else:
+        print("SKIPPED: optuna-dashboard in a browser: no Chromium, and apt-get cannot install one")
 finally:
     dashboard.terminate()
 print(f"Optuna {optuna.__version__}: 4 trials read, 7 of its own added, 1 enqueued, 2 run after it; the dashboard shows 13")
