@@ -10,6 +10,7 @@ mod gpt2;
 mod hf;
 mod mil;
 mod sequence;
+mod study;
 mod text;
 
 use std::fs;
@@ -18,7 +19,7 @@ use std::path::Path;
 
 pub use adapter::{mlx_folder, peft_folder};
 pub use hf::{model_folder, sharded_folder};
-pub use text::{TEXT, prepared_folder, tokenizer_folder};
+pub use text::{TEXT, masked_folder, prepared_folder, tokenizer_folder};
 
 use crate::dictionary;
 use crate::targets::Target;
@@ -69,6 +70,9 @@ fn of(target: &str) -> Vec<Seed> {
         "progress" => text::progress(),
         "events" => text::events(),
         "mil" => mil::programs(),
+        "mask" => text::masks(),
+        "study" => study::studies(),
+        "journal" => study::journals(),
         other => unreachable!("no seeds for {other}"),
     }
 }

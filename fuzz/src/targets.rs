@@ -74,6 +74,9 @@ pub static ALL: &[Target] = &[
     target("progress", "state.json", seeds::nothing, read_progress),
     target("events", "events.jsonl", seeds::nothing, read_events),
     target("mil", "program.mil", seeds::nothing, read_program),
+    target("mask", "mask.bin", seeds::masked_folder, read_prepared),
+    target("study", "study.json", seeds::nothing, read_study),
+    target("journal", "journal.log", seeds::nothing, read_journal),
 ];
 
 /// The target called `name`.
@@ -216,8 +219,11 @@ fn read_tokens(dir: &Path) -> Result<(), Complaint> {
     Ok(())
 }
 
+/// A prepared folder; where its mask says what carries loss, the windows that are left are taken.
 fn read_prepared(dir: &Path) -> Result<(), Complaint> {
-    Dataset::open(dir, DatasetOptions::default()).map_err(data)?;
+    let opened = Dataset::open(dir, DatasetOptions::default()).map_err(data)?;
+    let tokens = opened.mask().map_or(0, |mask| mask.loss_tokens());
+    assert_eq!((0..1000).filter(|&i| opened.mask().is_some_and(|m| m.carries_loss(i))).count() as u64, tokens.min(1000));
     Ok(())
 }
 
@@ -258,6 +264,55 @@ fn read_events(dir: &Path) -> Result<(), Complaint> {
     train::events::read(&path).map_err(told)?;
     train::events::EventLog::resume(&path, 10).map_err(told)?;
     train::events::read(&path).map_err(told)?;
+    Ok(())
+}
+
+fn told(e: search::SearchError) -> Complaint {
+    Complaint { code: e.exit_code(), text: e.to_string() }
+}
+
+/// A study: what is read is declared, proposed from and judged by.
+fn read_study(dir: &Path) -> Result<(), Complaint> {
+    let study = search::Study::load(dir).map_err(told)?;
+    let space = &study.space;
+    let baseline = study.settle(study.baseline.clone());
+    let settle = |config: search::Config| study.settle(config);
+    for kind in search::samplers::SamplerKind::NAMES.iter().filter_map(|n| search::samplers::SamplerKind::of(n)) {
+        let trials = [(baseline.clone(), Some(1.0))];
+        let admits = |_: &search::Config| true;
+        let history =
+            search::samplers::History { space, trials: &trials, incumbent: &baseline, settle: &settle, admits: &admits };
+        if let Some(config) = search::samplers::propose(kind, &history, study.seed) {
+            assert!(space.params.iter().zip(&config).all(|(p, v)| p.holds(*v)), "{} of {}", space.key(&config), space.json(&config));
+        }
+    }
+    let mut race = search::Race::new(&study.rules);
+    race.confirm(1);
+    race.record(2.0, 1.0);
+    search::calibration::detectable(0.1, &study.rules, 0.8);
+    Ok(())
+}
+
+/// A journal, what it says of every trial, and one more line: nothing that was read may change by it.
+fn read_journal(dir: &Path) -> Result<(), Complaint> {
+    let texts = ["learning-rate=1e-4..1e-2:log", "depth=1..8", "schedule=cosine|linear"];
+    let space = search::Space { params: texts.iter().map(|t| search::Param::parse(t).expect("a range")).collect() };
+    let path = dir.join("journal.log");
+    let journal = search::Journal::open(&path, "s", "fuzz").map_err(told)?;
+    let state = journal.state().map_err(told)?;
+    for trial in &state.trials {
+        for config in [trial.config(&space), trial.fixed(&space)].into_iter().flatten() {
+            assert!(space.params.iter().zip(&config).all(|(p, v)| p.holds(*v)), "{}", space.key(&config));
+        }
+    }
+    let (trials, next) = (state.trials.len(), state.next_trial());
+    // without effect where there is one
+    let after = journal.write(vec![search::journal::Op::CreateStudy { name: "s".into() }]).map_err(told)?;
+    let study = after.study.unwrap_or_else(|| panic!("the study was just made"));
+    let after = journal.write(vec![search::journal::Op::CreateTrial { study }]).map_err(told)?;
+    assert_eq!((after.trials.len(), after.next_trial()), (trials + 1, next + 1));
+    let again = search::Journal::open(&path, "s", "other").and_then(|j| j.state()).map_err(told)?;
+    assert_eq!(again.trials.len(), trials + 1, "read from the start");
     Ok(())
 }
 

@@ -25,6 +25,11 @@ pub fn tokenizer_folder(dir: &Path) {
 pub fn prepared_folder(dir: &Path) {
     let text = dir.join("source.txt");
     fs::write(&text, TEXT).expect("a text can be written");
+    prepare_into(dir, text);
+}
+
+/// Prepares `text` with the sound tokenizer; the files come to lie in `dir`.
+fn prepare_into(dir: &Path, text: std::path::PathBuf) {
     let tokenizer = Tokenizer::from_bytes(tokenizer_json().into_bytes(), None, &text).expect("a sound tokenizer");
     let out = dir.join("prepared");
     let options = PrepareOptions {
@@ -37,6 +42,34 @@ pub fn prepared_folder(dir: &Path) {
     for entry in fs::read_dir(&out).expect("the folder was just made").flatten() {
         fs::rename(entry.path(), dir.join(entry.file_name())).expect("files can be moved");
     }
+}
+
+/// A sound prepared folder of prompts with completions, of which some tokens carry loss.
+pub fn masked_folder(dir: &Path) {
+    let text = dir.join("source.jsonl");
+    let line = r#"{"prompt":"What is it? ","completion":"It is a cat."}"#;
+    fs::write(&text, format!("{line}\n{line}\n")).expect("a text can be written");
+    prepare_into(dir, text);
+}
+
+pub fn masks() -> Vec<Seed> {
+    let sound = in_folder("mask", |dir| {
+        masked_folder(dir);
+        fs::read(dir.join("mask.bin")).expect("the mask was just written")
+    });
+    let mut none = sound.clone();
+    none.iter_mut().for_each(|b| *b &= !1);
+    let mut beyond = sound.clone();
+    beyond[0] = 4;
+    vec![
+        ("none".into(), none),
+        ("beyond".into(), beyond),
+        ("short".into(), sound[1..].to_vec()),
+        ("long".into(), [&sound[..], &[1]].concat()),
+        ("empty".into(), Vec::new()),
+        ("all-ones".into(), vec![0xff; sound.len()]),
+        ("sound".into(), sound),
+    ]
 }
 
 pub fn manifests() -> Vec<Seed> {

@@ -17,7 +17,7 @@ pub const LAYERS: &[(&str, &[&str])] = &[
     ("verify", &["model", "kernels", "engine", "data", "formats", "train", "mil", "ane", "ane-macos"]),
     ("xtask", &[]),
     // a workspace of its own, which runs every reader
-    ("autoane-fuzz", &["model", "formats", "data", "train", "mil"]),
+    ("autoane-fuzz", &["model", "formats", "data", "train", "mil", "search"]),
 ];
 
 /// Crates that open no file, start no program and read no environment.
