@@ -111,8 +111,8 @@ impl Study {
         if bytes > LONGEST {
             return Err(bad(1, 1, format!("{bytes} bytes: expected a study of at most {LONGEST}")));
         }
-        let text = std::fs::read_to_string(&path).map_err(SearchError::io(&path))?;
-        let study: Study = serde_json::from_str(&text).map_err(|e| bad(e.line(), e.column(), e.to_string()))?;
+        let text = std::fs::read(&path).map_err(SearchError::io(&path))?;
+        let study: Study = serde_json::from_slice(&text).map_err(|e| bad(e.line(), e.column(), e.to_string()))?;
         study.check().map_err(|why| bad(1, 1, why))?;
         Ok(study)
     }
