@@ -5,7 +5,7 @@ use kernels::Cpu;
 use model::{Layout, ModelSpec};
 
 use super::{adapter, engine_shape, estimator, optimizer, place};
-use crate::config::{LoraForm, Method, OptimizerKind, TrainConfig};
+use crate::config::{Device, LoraForm, Method, OptimizerKind, TrainConfig};
 use crate::exit::Exit;
 use crate::out::Out;
 
@@ -15,6 +15,7 @@ pub fn planned_bytes(config: &TrainConfig, spec: &ModelSpec, cpu: &Cpu) -> u64 {
     let shape = Shape { rows: shape.rows * estimator::side_by_side(config), ..shape };
     let layout = Layout::of(spec);
     let sizes = engine::Sizes::of(spec, shape, options, cpu.pool().threads());
+    let sizes = if config.lora && config.device == Device::Cpu { sizes.sparing() } else { sizes };
     let zeroth = config.method.is_zeroth_order();
     let floats = if config.lora {
         // the base is held already; a copy where it is multiplied out; the adapter and its gradient

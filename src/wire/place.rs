@@ -24,7 +24,7 @@ pub fn engine<'a>(config: &TrainConfig, wired: &Wired, cpu: &'a Cpu) -> anyhow::
             let shape = Shape { rows: shape.rows * estimator::side_by_side(config), ..shape };
             let walk = CpuEngine::new(cpu, &wired.spec, shape, options);
             Ok(match &wired.adapter {
-                Some(adapter) => Box::new(Adapting::new(walk, adapter.base.clone(), &adapter.spec)),
+                Some(adapter) => Box::new(Adapting::new(walk.sparing(), adapter.base.clone(), &adapter.spec)),
                 None => Box::new(walk),
             })
         }

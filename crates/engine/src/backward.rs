@@ -33,7 +33,12 @@ impl Buffers {
                 self.attention_forward(blocks, at, params, batch, l);
                 self.ffn_forward(blocks, at, params, n, l, false);
             }
+            self.lend_gates(at, l);
+            if at.gates_again() {
+                self.gates_forward(blocks, at, params, n, l);
+            }
             self.ffn_backward(blocks, at, params, n, l, to);
+            self.lend_gates(at, l);
             self.attention_backward(blocks, at, params, batch, l, to);
             self.projections_backward(blocks, at, params, n, l, to);
         }
@@ -46,6 +51,14 @@ impl Buffers {
         }
         embed_backward(at.cpu, embed, &self.scratch.dx[..n * d], batch.inputs, d);
         true
+    }
+
+    /// Gate and up again, from the stream between attention and feed-forward part.
+    fn gates_forward<B: Blocks>(&mut self, blocks: &mut B, at: &Context<'_>, params: Params<'_>, n: usize, l: usize) {
+        let (k, d) = (&self.kept[at.kept_of(l)], at.spec.dim);
+        let norm = &mut self.scratch.norm[..n * d];
+        rmsnorm_again(at.cpu, norm, &k.middle[..n * d], &k.r_ffn[..n], at.gain(params, NormAt::Ffn(l)));
+        self.ffn_forward(blocks, at, params, n, l, false);
     }
 
     /// `dx` becomes the gradient of the stream between attention and feed-forward part.

@@ -43,7 +43,9 @@ impl Buffers {
         l: usize,
     ) {
         self.attention_forward(blocks, at, params, batch, l);
+        self.lend_gates(at, l);
         self.ffn_forward(blocks, at, params, batch.len(), l, true);
+        self.lend_gates(at, l);
         self.leave_block(at, params, batch.len(), l);
     }
 

@@ -18,6 +18,8 @@ pub struct Sizes {
     pub n: usize,
     /// Layers whose inner activations are kept: all, or one that is recomputed.
     pub kept: usize,
+    /// Layers whose gate and up are kept.
+    pub gates: usize,
     /// Residual stream: one per layer, and the last.
     pub residual: usize,
     /// Q, K, V of a layer.
@@ -59,9 +61,11 @@ impl Sizes {
         // whole windows, where one fits: a device takes them one at a time
         let chunk = if chunk > shape.seq { chunk / shape.seq * shape.seq } else { chunk };
         let qk_heads = if spec.qk_norm { spec.heads + spec.kv_heads } else { 0 };
+        let kept = if options.recompute || !options.gradient { 1 } else { spec.layers };
         Sizes {
             n,
-            kept: if options.recompute || !options.gradient { 1 } else { spec.layers },
+            kept,
+            gates: kept,
             residual: n * spec.dim,
             qkv: n * spec.qkv_dim(),
             raw_qk: if spec.qk_norm { n * (spec.q_dim() + spec.kv_dim()) } else { 0 },
@@ -81,6 +85,11 @@ impl Sizes {
         }
     }
 
+    /// The same where gate and up, half of what a layer keeps, are computed again in the backward pass.
+    pub fn sparing(self) -> Sizes {
+        Sizes { gates: 1, ..self }
+    }
+
     /// Residual streams that are kept: the input of every layer, or two that take turns.
     pub fn residuals(&self) -> usize {
         self.layers + 1
@@ -89,9 +98,9 @@ impl Sizes {
     /// Bytes of all buffers together.
     pub fn bytes(&self) -> usize {
         let norms = self.n * (2 + self.qk_heads);
-        let layer = self.qkv + self.raw_qk + self.mixed + self.lse + self.residual + self.gate_up + norms;
+        let layer = self.qkv + self.raw_qk + self.mixed + self.lse + self.residual + norms;
         let scratch = 3 * self.row + 2 * self.wide + self.partial + self.logits + self.gain + 2 * self.n + self.attention;
-        4 * (self.residuals() * self.residual + self.kept * layer + scratch)
+        4 * (self.residuals() * self.residual + self.kept * layer + self.gates * self.gate_up + scratch)
     }
 
     pub(crate) fn norm_lens(&self) -> (usize, usize) {

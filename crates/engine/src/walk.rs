@@ -137,10 +137,25 @@ impl Buffers {
     }
 }
 
+impl Buffers {
+    /// Gives block `l` the one buffer for gate and up, which lies with block 0 otherwise, or takes it back.
+    pub fn lend_gates(&mut self, at: &Context<'_>, l: usize) {
+        if at.gates_again() && l > 0 {
+            let (first, rest) = self.kept.split_at_mut(1);
+            std::mem::swap(&mut first[0].gate_up, &mut rest[l - 1].gate_up);
+        }
+    }
+}
+
 impl Context<'_> {
     /// Index of the residual stream that block `l` reads.
     pub(crate) fn stream(&self, l: usize) -> usize {
         if self.options.gradient { l } else { l % 2 }
+    }
+
+    /// Whether gate and up of a block are computed again in its backward pass.
+    pub(crate) fn gates_again(&self) -> bool {
+        self.sizes.gates < self.sizes.kept
     }
 
     /// Index of the kept activations of block `l`.
@@ -185,6 +200,15 @@ impl<'a, B: Blocks> Walk<'a, B> {
     /// The same walk with low-rank adapters: the weights of the model are frozen, gradients are those of the adapters.
     pub fn adapted(mut self, adapter: &AdapterSpec) -> Walk<'a, B> {
         self.at.adapter = Some(AdapterPlan::new(&self.at.spec, adapter, self.at.sizes.n));
+        self
+    }
+
+    /// The same walk with gate and up, half of what a block keeps for its backward pass, computed again there.
+    pub fn sparing(mut self) -> Walk<'a, B> {
+        if self.at.sizes.kept > 1 {
+            self.at.sizes = self.at.sizes.sparing();
+            self.buffers.kept.iter_mut().skip(1).for_each(|k| k.gate_up = Vec::new());
+        }
         self
     }
 

@@ -190,3 +190,23 @@ fn an_adapter_of_the_wrong_length_is_refused() {
     let error = engine.loss(&case.base, &batch).unwrap_err();
     assert!(error.to_string().starts_with("adapter has 0 elements"), "{error}");
 }
+
+/// What is computed again in the backward pass is what was there in the forward pass.
+#[test]
+fn a_sparing_walk_has_every_bit_of_the_loss_and_of_the_gradient() {
+    let cpu = Cpu::new(2);
+    let (inputs, targets) = tokens();
+    let batch = Batch { rows: 2, seq: 8, inputs: &inputs, targets: &targets, starts: None };
+    let case = Case::new(&AdapterTarget::ALL, true);
+    let params = Params { base: Base::Flat(&case.base), adapter: &case.adapter };
+    let [plain, sparing] = [false, true].map(|sparing| {
+        let walk = CpuEngine::new(&cpu, &case.spec, SHAPE, Options::TRAINING).adapted(&case.plan);
+        let mut walk = if sparing { walk.sparing() } else { walk };
+        let mut grad = vec![f32::NAN; case.adapter.len()];
+        // twice: the second pass finds the buffers where the first left them
+        walk.loss_and_grad(params, &batch, &mut grad, false).unwrap();
+        let loss = walk.loss_and_grad(params, &batch, &mut grad, true).unwrap();
+        (loss.sum, grad, walk.loss(params, &batch).unwrap().sum)
+    });
+    assert_eq!(plain, sparing);
+}
