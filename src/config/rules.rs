@@ -93,6 +93,10 @@ const RULES: &[Rule] = &[
         message: "--method agzo looks at what matrices multiply, which a Neural Engine does not show: use --device cpu",
     },
     Rule {
+        broken: |r| r.config.method == Method::Dszo && !(r.config.lora && r.config.lora_form == LoraForm::Split),
+        message: "--method dszo credits the adapters of each block with a loss of its own: add --lora, in --lora-form split",
+    },
+    Rule {
         broken: |r| r.config.method == Method::ZoMuon && r.config.optimizer != OptimizerKind::Sgd,
         message: "--method zo-muon orthogonalises its estimate itself: use --optimizer sgd, or --method mezo with --optimizer muon",
     },

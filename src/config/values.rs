@@ -92,6 +92,8 @@ choice! {
         Agzo = "agzo",
         /// One-sided differences in a random subspace, orthogonalised there.
         ZoMuon = "zo-muon",
+        /// Central difference, each block of the model by the loss after it.
+        Dszo = "dszo",
     }
 }
 choice! {

@@ -147,6 +147,11 @@ fn flops_of(spec: &ModelSpec, config: &TrainConfig) -> f64 {
         // many directions once in an interval, else one
         Method::Pgap => flops.forward * (2.0 + 2.0 * (config.zo_directions - 1) as f64 / config.zo_interval as f64),
         Method::Hizoo => flops.forward * 3.0,
+        // a classifier after each block
+        Method::Dszo => {
+            let classifiers = 2.0 * (spec.dim * spec.vocab) as f64 * (spec.layers - 1) as f64;
+            2.0 * config.zo_directions as f64 * (flops.forward + classifiers)
+        }
         _ => flops.forward * 2.0 * config.zo_directions as f64,
     }
 }

@@ -2,13 +2,13 @@
 
 use kernels::Cpu;
 use kernels::direction::Distribution;
-use model::Layout;
-use train::estimator::{Agzo, ConMezo, Estimator, Fzoo, Hizoo, Line, Lozo, Mezo, Pgap, SparseMezo, ZoMuon};
+use model::{Layout, ModelSpec};
+use train::estimator::{Agzo, ConMezo, Dszo, Estimator, Fzoo, Hizoo, Line, Lozo, Mezo, Pgap, SparseMezo, ZoMuon};
 
 use crate::config::{Device, LoraForm, Method, TrainConfig, ZoDistribution};
 
-/// The estimator of a run for weights of `layout`; none: a backward pass does.
-pub fn of(config: &TrainConfig, layout: &Layout, cpu: &Cpu) -> Option<Box<dyn Estimator>> {
+/// The estimator of a run for weights of `layout`, those of a model of `spec` or of its adapter; none: a backward pass does.
+pub fn of(config: &TrainConfig, spec: &ModelSpec, layout: &Layout, cpu: &Cpu) -> Option<Box<dyn Estimator>> {
     let distribution = match config.zo_distribution {
         ZoDistribution::Gaussian => Distribution::Gaussian,
         ZoDistribution::Rademacher => Distribution::Rademacher,
@@ -27,6 +27,7 @@ pub fn of(config: &TrainConfig, layout: &Layout, cpu: &Cpu) -> Option<Box<dyn Es
         Method::Pgap => Box::new(Pgap::new(line, config.zo_rank, config.zo_interval, config.zo_delta, layout)),
         Method::Agzo => Box::new(Agzo::new(line, config.zo_rank, layout)),
         Method::ZoMuon => Box::new(ZoMuon::new(line, config.zo_rank, config.zo_interval, layout)),
+        Method::Dszo => Box::new(Dszo::new(line, layout, spec.layers)),
     })
 }
 

@@ -8,6 +8,7 @@ mod completions;
 mod data;
 mod device;
 mod files;
+mod local;
 mod lora;
 mod manners;
 mod record;

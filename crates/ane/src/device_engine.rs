@@ -114,6 +114,25 @@ impl<D: Device> Engine for DeviceEngine<'_, D> {
         Ok(Some(losses))
     }
 
+    fn losses_by_depth(
+        &mut self,
+        cpu: &Cpu,
+        params: &[f32],
+        batch: &Batch<'_>,
+        probes: &[Probe<'_>],
+        losses: &mut [[LossSum; 2]],
+        stop: &mut dyn FnMut() -> bool,
+    ) -> Result<bool, EngineError> {
+        let Some(base) = &self.base else { return Err(EngineError::AdapterAlone { what: "losses after each block" }) };
+        let layers = losses.len() / probes.len().max(1);
+        for (probe, losses) in probes.iter().zip(losses.chunks_mut(layers.max(1))).rev() {
+            if !self.walk.losses_by_depth(Base::Flat(base), params, batch, probe, (cpu, losses), stop)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     fn token_losses(&self) -> &[f32] {
         self.walk.token_losses()
     }

@@ -137,8 +137,47 @@ impl Engine for Adapting<'_, OnCpu> {
         Ok(true)
     }
 
+    fn losses_by_depth(
+        &mut self,
+        cpu: &Cpu,
+        params: &[f32],
+        batch: &Batch<'_>,
+        probes: &[Probe<'_>],
+        losses: &mut [[LossSum; 2]],
+        stop: &mut dyn FnMut() -> bool,
+    ) -> Result<bool, EngineError> {
+        if self.merged.is_some() {
+            return Err(EngineError::AdapterAlone { what: "losses after each block" });
+        }
+        let (layers, at_once) = (losses.len() / probes.len().max(1), self.at_once(batch));
+        for (losses, probes) in losses.chunks_mut(at_once.max(1) * layers).zip(probes.chunks(at_once.max(1))).rev() {
+            let ran = if at_once > 0 {
+                self.points(cpu, params, probes);
+                let mut counted = vec![LossSum::default(); 2 * losses.len()];
+                let base = self.base.as_base();
+                let ran = self.side_by_side.count_by_depth(&mut self.walk, base, batch, &mut counted, stop)?;
+                turn(losses, &counted, probes.len());
+                ran
+            } else {
+                self.walk.losses_by_depth(self.base.as_base(), params, batch, &probes[0], (cpu, losses), stop)?
+            };
+            if !ran {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     fn token_losses(&self) -> &[f32] {
         self.walk.token_losses()
+    }
+}
+
+/// From `[layers, probes, 2]` to `[probes, layers, 2]`.
+fn turn(losses: &mut [[LossSum; 2]], counted: &[LossSum], probes: usize) {
+    let (pairs, layers) = (counted.as_chunks::<2>().0, losses.len() / probes);
+    for (i, losses) in losses.iter_mut().enumerate() {
+        *losses = pairs[i % layers * probes + i / layers];
     }
 }
 
@@ -148,6 +187,16 @@ impl<B: Blocks> Adapting<'_, B> {
         let beside = |plan: &AdapterPlan| plan.spec().form == AdapterForm::Split && !plan.spec().norms;
         let rows = if self.walk.context().adapter.as_ref().is_some_and(beside) { self.walk.context().shape.rows } else { 0 };
         rows / (2 * batch.rows).max(1)
+    }
+
+    /// The adapter at both points of each of `probes`.
+    fn points(&mut self, cpu: &Cpu, params: &[f32], probes: &[Probe<'_>]) {
+        let adapters = &mut self.side_by_side.adapters;
+        adapters.resize(2 * probes.len() * params.len(), 0.0);
+        for (probe, points) in probes.iter().zip(adapters.chunks_exact_mut(2 * params.len())) {
+            let (a, b) = points.split_at_mut(params.len());
+            probe.form_all(cpu, 0, params, [a, b]);
+        }
     }
 
     /// Losses along `probes`, all points in one pass.
@@ -160,12 +209,7 @@ impl<B: Blocks> Adapting<'_, B> {
         losses: &mut [[LossSum; 2]],
         stop: &mut dyn FnMut() -> bool,
     ) -> Result<bool, EngineError> {
-        let adapters = &mut self.side_by_side.adapters;
-        adapters.resize(2 * probes.len() * params.len(), 0.0);
-        for (probe, points) in probes.iter().zip(adapters.chunks_exact_mut(2 * params.len())) {
-            let (a, b) = points.split_at_mut(params.len());
-            probe.form_all(cpu, 0, params, [a, b]);
-        }
+        self.points(cpu, params, probes);
         self.side_by_side.count(&mut self.walk, self.base.as_base(), batch, losses.as_flattened_mut(), stop)
     }
 }

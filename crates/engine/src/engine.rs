@@ -160,6 +160,23 @@ pub trait Engine {
         Ok(true)
     }
 
+    /// As [`Engine::losses_along_all`], after each block of the model: `losses[probe * layers + l]` are what its final norm and
+    /// classifier make of the output of block `l`. Those after the last block are the losses of the model.
+    ///
+    /// # Errors
+    /// Those of [`Engine::losses_along`], and where what is trained is no adapter beside a frozen base.
+    fn losses_by_depth(
+        &mut self,
+        _cpu: &Cpu,
+        _params: &[f32],
+        _batch: &Batch<'_>,
+        _probes: &[Probe<'_>],
+        _losses: &mut [[LossSum; 2]],
+        _stop: &mut dyn FnMut() -> bool,
+    ) -> Result<bool, EngineError> {
+        Err(EngineError::AdapterAlone { what: "losses after each block" })
+    }
+
     /// Cross-entropy of each token of the last batch, 0 where there was no target.
     fn token_losses(&self) -> &[f32];
 

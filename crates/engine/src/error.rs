@@ -25,6 +25,12 @@ pub enum EngineError {
         /// Rows of the embedding.
         vocab: usize,
     },
+    /// What is asked for is not there.
+    #[error("{what}: only of an adapter beside a frozen base (--lora-form split)")]
+    AdapterAlone {
+        /// What.
+        what: &'static str,
+    },
     /// An array has the wrong length.
     #[error("{what} has {found} elements, expected {expected}")]
     Length {

@@ -12,6 +12,7 @@ pub mod blocks;
 mod check;
 mod classifier;
 mod decode;
+mod depths;
 mod engine;
 mod error;
 mod forward;

@@ -30,19 +30,8 @@ impl SideBySide {
         counted: &mut [LossSum],
         stop: &mut dyn FnMut() -> bool,
     ) -> Result<bool, EngineError> {
-        let parts = counted.len();
-        repeat(&mut self.inputs, batch.inputs, parts);
-        repeat(&mut self.targets, batch.targets, parts);
-        repeat(&mut self.starts, batch.starts.unwrap_or_default(), parts);
-        let all = Batch {
-            rows: batch.rows * parts,
-            inputs: &self.inputs,
-            targets: &self.targets,
-            starts: batch.starts.map(|_| &*self.starts),
-            ..*batch
-        };
-        let params = Params { base, adapter: &self.adapters };
-        walk.at.check_parts(params, &all, parts)?;
+        let (all, params) = self.repeated(base, batch, counted.len());
+        walk.at.check_parts(params, &all, counted.len())?;
         if !walk.buffers.forward(&mut walk.blocks, &walk.at, params, &all, stop) {
             return Ok(false);
         }
@@ -52,6 +41,38 @@ impl SideBySide {
         }
         Ok(true)
     }
+
+    /// The same after each block, into `counted[l * parts + part]`.
+    ///
+    /// # Errors
+    /// As [`Self::count`].
+    pub fn count_by_depth<B: Blocks>(
+        &mut self,
+        walk: &mut Walk<'_, B>,
+        base: Base<'_>,
+        batch: &Batch<'_>,
+        counted: &mut [LossSum],
+        stop: &mut dyn FnMut() -> bool,
+    ) -> Result<bool, EngineError> {
+        let parts = counted.len() / walk.at.spec.layers;
+        let (all, params) = self.repeated(base, batch, parts);
+        walk.at.check_parts(params, &all, parts)?;
+        Ok(walk.count_by_depth(params, &all, counted, stop))
+    }
+
+    fn repeated<'s>(&'s mut self, base: Base<'s>, batch: &Batch<'_>, parts: usize) -> (Batch<'s>, Params<'s>) {
+        repeat(&mut self.inputs, batch.inputs, parts);
+        repeat(&mut self.targets, batch.targets, parts);
+        repeat(&mut self.starts, batch.starts.unwrap_or_default(), parts);
+        let all = Batch {
+            rows: batch.rows * parts,
+            seq: batch.seq,
+            inputs: &self.inputs,
+            targets: &self.targets,
+            starts: batch.starts.map(|_| &*self.starts),
+        };
+        (all, Params { base, adapter: &self.adapters })
+    }
 }
 
 fn repeat(to: &mut Vec<u32>, values: &[u32], times: usize) {
@@ -60,7 +81,7 @@ fn repeat(to: &mut Vec<u32>, values: &[u32], times: usize) {
 }
 
 /// The sum over one part of what its tokens count.
-fn sum(objective: Objective, batch: &Batch<'_>, counts: &[f32]) -> LossSum {
+pub(crate) fn sum(objective: Objective, batch: &Batch<'_>, counts: &[f32]) -> LossSum {
     match objective {
         Objective::Loss | Objective::Accuracy => {
             LossSum { sum: counts.iter().map(|&c| f64::from(c)).sum(), tokens: batch.predicted() }

@@ -7,6 +7,7 @@
 
 mod agzo;
 mod conmezo;
+mod dszo;
 mod fzoo;
 mod hizoo;
 mod lowrank;
@@ -19,6 +20,7 @@ mod zomuon;
 
 pub use agzo::Agzo;
 pub use conmezo::ConMezo;
+pub use dszo::Dszo;
 pub use fzoo::Fzoo;
 pub use hizoo::Hizoo;
 pub use lozo::Lozo;
@@ -40,6 +42,8 @@ pub struct Measured<'a> {
     pub base: f64,
     /// At both points of each probe.
     pub pairs: &'a [[f64; 2]],
+    /// After each block of the model, probe after probe, where that was asked for; those after the last are `pairs`.
+    pub depths: &'a [[f64; 2]],
 }
 
 /// A zeroth-order estimator.
@@ -62,6 +66,11 @@ pub trait Estimator {
     /// probe is made.
     fn wants_inputs(&self) -> bool {
         false
+    }
+
+    /// Blocks after each of which the loss is wanted too; 0: after the last alone.
+    fn depths(&self) -> usize {
+        0
     }
 
     /// What a projection of block `l` multiplies in that pass: `[tokens, in]`.

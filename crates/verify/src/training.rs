@@ -156,7 +156,7 @@ impl Estimates<'_> {
         let batch = self.model.batch();
         let found = engine.losses_along(&self.model.params, &batch, &self.mezo.probe(0), &mut || false).map_err(Broken::of)?;
         let pairs = [found.unwrap_or_default().map(LossSum::mean)];
-        self.mezo.conclude(&Measured { base: f64::NAN, pairs: &pairs }, &self.model.params);
+        self.mezo.conclude(&Measured { base: f64::NAN, pairs: &pairs, depths: &[] }, &self.model.params);
         Ok(())
     }
 }

@@ -132,7 +132,7 @@ impl<'a> Subject<'a> {
             zo_interval: zeroth.zo_interval,
             ..self.job.config.clone()
         };
-        let mut estimator = wire::estimator(&config, &self.layout, self.cpu)
+        let mut estimator = wire::estimator(&config, &self.job.spec, &self.layout, self.cpu)
             .ok_or_else(|| exit::usage("backprop is what they are held against"))?;
         let shape = wire::engine_shape(&config).0;
         let mut engine = CpuEngine::new(self.cpu, &self.job.spec, shape, Options::INFERENCE);
@@ -170,7 +170,7 @@ impl<'a> Subject<'a> {
             let found = engine.losses_along(&self.params, &batch, &estimator.probe(i), &mut || false)?;
             pairs.push(found.unwrap_or_default().map(LossSum::mean));
         }
-        estimator.conclude(&Measured { base, pairs: &pairs }, &self.params);
+        estimator.conclude(&Measured { base, pairs: &pairs, depths: &[] }, &self.params);
         Ok(())
     }
 

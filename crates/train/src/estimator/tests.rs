@@ -9,6 +9,7 @@ use super::*;
 use crate::Gradient;
 use crate::optimizer::{Optimizer, OptimizerConfig};
 
+mod dszo;
 mod subspace;
 
 const INPUTS: [u32; 6] = [1, 4, 2, 7, 7, 3];
@@ -54,7 +55,7 @@ impl Tiny {
         let base = walk.score_seen(&self.params, &batch(), &mut see).unwrap().mean();
         let losses = |i| walk.losses_along(&self.params, &batch(), &estimator.probe(i), &mut || false).unwrap().unwrap();
         let pairs: Vec<[f64; 2]> = (0..estimator.probes()).map(losses).map(|p| p.map(|l| l.mean())).collect();
-        estimator.conclude(&Measured { base, pairs: &pairs }, &self.params);
+        estimator.conclude(&Measured { base, pairs: &pairs, depths: &[] }, &self.params);
     }
 
     /// The estimate as a buffer, added to `sum`.
@@ -129,7 +130,7 @@ fn a_step_with_coefficient_0_leaves_every_bit() {
     let tiny = Tiny::new();
     let mut mezo = Mezo::new(line(Distribution::Gaussian));
     mezo.begin(&tiny.cpu, 1, &tiny.params);
-    mezo.conclude(&Measured { base: 2.0, pairs: &[[1.5, 1.5]] }, &tiny.params);
+    mezo.conclude(&Measured { base: 2.0, pairs: &[[1.5, 1.5]], depths: &[] }, &tiny.params);
     let mut params = tiny.params.clone();
     let mut sgd = Optimizer::new(OptimizerConfig::Sgd { momentum: 0.0 }, &tiny.layout, 0.0);
     sgd.step(&tiny.cpu, &mut params, &Gradient::Along { terms: &mezo.terms(), scale: 1.0 }, 0.1);
@@ -141,7 +142,7 @@ fn descent_is_w_minus_lr_g_z() {
     let tiny = Tiny::new();
     let mut mezo = Mezo::new(line(Distribution::Rademacher));
     mezo.begin(&tiny.cpu, 7, &tiny.params);
-    mezo.conclude(&Measured { base: f64::NAN, pairs: &[[2.5, 2.0]] }, &tiny.params);
+    mezo.conclude(&Measured { base: f64::NAN, pairs: &[[2.5, 2.0]], depths: &[] }, &tiny.params);
     let g = 0.5 / (2.0 * 2e-3);
     assert!((mezo.projected() - g).abs() < 1e-5 * g, "{}", mezo.projected());
     assert!((mezo.norm(tiny.layout.len()) - g * (tiny.layout.len() as f64).sqrt()).abs() < 1e-3 * g);
@@ -251,7 +252,7 @@ fn fzoo_divides_by_the_deviation_of_its_losses() {
             let want = (loss - base) / (1e-3 * n * sigma);
             assert!((f64::from(term.coefficient) - want).abs() < 2e-2 * want.abs() + 1.0, "{} {want}", term.coefficient);
         }
-        fzoo.conclude(&Measured { base: 1.0, pairs: &[[1.5; 2], [1.5; 2], [1.5; 2]] }, &tiny.params);
+        fzoo.conclude(&Measured { base: 1.0, pairs: &[[1.5; 2], [1.5; 2], [1.5; 2]], depths: &[] }, &tiny.params);
         assert!(directions == 5 || fzoo.terms().iter().all(|t| t.coefficient == 0.0), "equal losses");
     }
 }

@@ -22,7 +22,8 @@ impl Trainer<'_> {
         let (began, cursor, step) = (host.now(), self.loader.cursor(), self.step() + 1);
         let Source::Losses(estimator) = &mut self.source else { return Ok(None) };
         estimator.begin(self.cpu, step, &self.params);
-        let (mut base, mut sums) = (LossSum::default(), vec![[LossSum::default(); 2]; estimator.probes()]);
+        let depths = estimator.depths();
+        let (mut base, mut sums) = (LossSum::default(), vec![[LossSum::default(); 2]; estimator.probes() * depths.max(1)]);
         let mut found = sums.clone();
         let (mut stats, mut tokens) = (LossStats::new(), 0);
         for part in 0..self.accumulate {
@@ -39,7 +40,11 @@ impl Trainer<'_> {
             }
             let probes: Vec<_> = (0..estimator.probes()).map(|i| estimator.probe(i)).collect();
             let stop = &mut || host.stopping();
-            let ran = self.engine.losses_along_all(self.cpu, &self.params, &batch, &probes, &mut found, stop);
+            let ran = if depths > 0 {
+                self.engine.losses_by_depth(self.cpu, &self.params, &batch, &probes, &mut found, stop)
+            } else {
+                self.engine.losses_along_all(self.cpu, &self.params, &batch, &probes, &mut found, stop)
+            };
             if !ran.map_err(TrainError::from)? {
                 self.loader.seek(cursor);
                 return Ok(None);
@@ -47,8 +52,9 @@ impl Trainer<'_> {
             sums.as_flattened_mut().iter_mut().zip(found.as_flattened()).for_each(|(sum, found)| *sum += *found);
             add_windows(&mut stats, self.engine.token_losses(), &batch);
         }
-        let pairs: Vec<[f64; 2]> = sums.iter().map(|pair| pair.map(LossSum::mean)).collect();
-        let measured = Measured { base: base.mean(), pairs: &pairs };
+        let all: Vec<[f64; 2]> = sums.iter().map(|pair| pair.map(LossSum::mean)).collect();
+        let pairs: Vec<[f64; 2]> = all.iter().copied().skip(depths.max(1) - 1).step_by(depths.max(1)).collect();
+        let measured = Measured { base: base.mean(), pairs: &pairs, depths: if depths > 0 { &all } else { &[] } };
         estimator.conclude(&measured, &self.params);
         let loss = LossSum { sum: mean_loss(&measured) * tokens as f64, tokens };
         let (norm, projected) = (estimator.norm(self.params.len()), Some(estimator.projected()));

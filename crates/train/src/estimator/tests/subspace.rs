@@ -94,7 +94,7 @@ fn every_method_takes_adapters_of_every_matrix_and_any_rank() {
                 let found = engine.losses_along(&tiny.cpu, &values, &batch(), &estimator.probe(i), &mut || false);
                 pairs.push(found.unwrap().unwrap().map(|l| l.mean()));
             }
-            estimator.conclude(&Measured { base, pairs: &pairs }, &values);
+            estimator.conclude(&Measured { base, pairs: &pairs, depths: &[] }, &values);
             let (mut squares, terms) = (vec![0.0; layout.len()], estimator.terms());
             Gradient::Along { terms: &terms, scale: 1.0 }.tiles(0, &values, |at, g| {
                 squares[at..].iter_mut().zip(g).for_each(|(s, g)| *s += g * g);
@@ -242,7 +242,7 @@ fn equal_losses_leave_every_bit_whatever_the_method() {
         for step in 1..=2 {
             estimator.begin(&tiny.cpu, step, &tiny.params);
             let pairs = vec![[1.5; 2]; estimator.probes()];
-            estimator.conclude(&Measured { base: 1.5, pairs: &pairs }, &tiny.params);
+            estimator.conclude(&Measured { base: 1.5, pairs: &pairs, depths: &[] }, &tiny.params);
             let (mut params, mut sgd) =
                 (tiny.params.clone(), Optimizer::new(OptimizerConfig::Sgd { momentum: 0.0 }, &tiny.layout, 0.0));
             sgd.step(&tiny.cpu, &mut params, &Gradient::Along { terms: &estimator.terms(), scale: 1.0 }, 0.1);
