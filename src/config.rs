@@ -107,6 +107,8 @@ pub struct TrainConfig {
     pub zo_angle: f64,
     /// Decay of the mean that it lies around.
     pub zo_momentum: f32,
+    /// Share of the tokens that Forward-Forward corrupts.
+    pub ff_corrupt: f32,
     /// Train an adapter instead of the weights.
     pub lora: bool,
     /// Its rank.
@@ -219,7 +221,8 @@ impl Default for TrainConfig {
             zo_interval: 50,
             zo_delta: 2.0,
             zo_angle: 1.35,
-            zo_momentum: 0.99,
+            zo_momentum: 0.95,
+            ff_corrupt: 0.3,
             lora: false,
             lora_rank: 8,
             lora_alpha: 16.0,

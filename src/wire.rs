@@ -380,7 +380,7 @@ pub fn parts<'a>(config: &TrainConfig, wired: &Wired, cpu: &'a Cpu, out: Out) ->
         cpu,
         engine: place::engine(config, wired, cpu)?,
         loader,
-        estimator: estimator::of(config, &wired.spec, &layout, cpu),
+        source: estimator::source(config, &wired.spec, &layout, cpu),
         objective: match config.objective {
             config::ObjectiveKind::Loss => engine::Objective::Loss,
             config::ObjectiveKind::Accuracy => engine::Objective::Accuracy,

@@ -128,7 +128,7 @@ pub fn from_optimizer(kind: super::OptimizerKind) -> Vec<Given> {
 /// What estimates from losses need: plain descent without clipping or decay at a constant rate, as in the paper of MeZO, and
 /// rates that are small where many weights are moved at once.
 pub fn from_method(config: &TrainConfig) -> Vec<Given> {
-    if config.method == Method::Backprop {
+    if !config.method.is_zeroth_order() {
         return Vec::new();
     }
     let keys = [

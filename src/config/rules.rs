@@ -57,11 +57,11 @@ const RULES: &[Rule] = &[
         message: "--lora-... say how an adapter is trained: add --lora",
     },
     Rule {
-        broken: |r| r.config.method == Method::Backprop && ZEROTH_ORDER.iter().any(|key| r.is_typed(key)),
+        broken: |r| !r.config.method.is_zeroth_order() && ZEROTH_ORDER.iter().any(|key| r.is_typed(key)),
         message: "--mezo-eps and --zo-... say how gradients are estimated from losses: add --method mezo or another of that kind",
     },
     Rule {
-        broken: |r| r.config.method == Method::Backprop && r.config.objective != ObjectiveKind::Loss,
+        broken: |r| !r.config.method.is_zeroth_order() && r.config.objective != ObjectiveKind::Loss,
         message: "--objective accuracy and exact-match have no derivative to go back through: add --method mezo, or another that needs losses alone",
     },
     Rule {
@@ -93,6 +93,17 @@ const RULES: &[Rule] = &[
         message: "--method agzo looks at what matrices multiply, which a Neural Engine does not show: use --device cpu",
     },
     Rule {
+        broken: |r| r.config.method != Method::Ff && r.is_typed("ff-corrupt"),
+        message: "--ff-corrupt is of --method ff: leave it out, or take that method",
+    },
+    Rule {
+        broken: |r| {
+            let beside = r.config.lora && r.config.lora_form == LoraForm::Split && !r.config.lora_norms;
+            r.config.method == Method::Ff && !beside
+        },
+        message: "--method ff judges the outputs of adapted matrices one by one: add --lora, in --lora-form split, without --lora-norms",
+    },
+    Rule {
         broken: |r| r.config.method == Method::Dszo && !(r.config.lora && r.config.lora_form == LoraForm::Split),
         message: "--method dszo credits the adapters of each block with a loss of its own: add --lora, in --lora-form split",
     },
@@ -121,8 +132,12 @@ const RULES: &[Rule] = &[
         message: "--method hizoo, lozo, p-gap, agzo and zo-muon are made of normals: --zo-distribution gaussian",
     },
     Rule {
-        broken: |r| r.config.method != Method::Backprop && r.config.device != Device::Cpu && !r.config.lora,
-        message: "losses beside all weights are measured on the processor: use --device cpu with --method mezo and its kind, or --lora",
+        broken: |r| {
+            let data = matches!(r.config.pipeline, Pipeline::Dynamic | Pipeline::DynamicCpuBwd | Pipeline::MatmulOnly);
+            r.config.method.is_zeroth_order() && r.config.device != Device::Cpu && !r.config.lora && !data
+        },
+        message: "methods like mezo look at all weights beside themselves, which this pipeline would compile anew for each look: use \
+                  --pipeline dynamic, dynamic-cpu-bwd or matmul-only, whose weights are data, or --device cpu, or --lora",
     },
     Rule {
         broken: |r| r.config.method != Method::Backprop && r.is_typed("recompute") && r.config.recompute,
@@ -201,7 +216,7 @@ const NORMAL: [Method; 5] = [Method::Hizoo, Method::Lozo, Method::Pgap, Method::
 
 /// Whether a setting of some methods was typed beside another.
 fn of_others(r: &Resolved, methods: &[Method], keys: &[&str]) -> bool {
-    r.config.method != Method::Backprop && !methods.contains(&r.config.method) && keys.iter().any(|key| r.is_typed(key))
+    r.config.method.is_zeroth_order() && !methods.contains(&r.config.method) && keys.iter().any(|key| r.is_typed(key))
 }
 
 fn of_another(r: &Resolved, method: Method, keys: &[&str]) -> bool {
@@ -242,6 +257,7 @@ const FIXED: &[&str] = &[
     "zo-rank",
     "zo-interval",
     "zo-delta",
+    "ff-corrupt",
     "lora",
     "lora-rank",
     "lora-alpha",

@@ -94,8 +94,17 @@ choice! {
         ZoMuon = "zo-muon",
         /// Central difference, each block of the model by the loss after it.
         Dszo = "dszo",
+        /// Forward-Forward: every adapted matrix tells real text from corrupted text.
+        Ff = "ff",
     }
 }
+impl Method {
+    /// Whether it needs losses beside the weights, and nothing else.
+    pub fn is_zeroth_order(self) -> bool {
+        !matches!(self, Method::Backprop | Method::Ff)
+    }
+}
+
 choice! {
     /// Elements of the random directions of zeroth-order methods.
     ZoDistribution {

@@ -141,6 +141,8 @@ fn flops_of(spec: &ModelSpec, config: &TrainConfig) -> f64 {
     let flops = flops_per_token(spec, config.seq_len);
     match config.method {
         Method::Backprop => flops.train,
+        // real and corrupted text
+        Method::Ff => 2.0 * flops.forward,
         // one pass more than there are directions, at the weights themselves
         Method::Fzoo | Method::ZoMuon => flops.forward * (config.zo_directions + 1) as f64,
         Method::Agzo => flops.forward * (1 + config.zo_directions.next_multiple_of(2)) as f64,

@@ -3,7 +3,9 @@
 use kernels::Cpu;
 use kernels::direction::Distribution;
 use model::{Layout, ModelSpec};
+use train::ForwardForward;
 use train::estimator::{Agzo, ConMezo, Dszo, Estimator, Fzoo, Hizoo, Line, Lozo, Mezo, Pgap, SparseMezo, ZoMuon};
+use train::trainer::GradientSource;
 
 use crate::config::{Device, LoraForm, Method, TrainConfig, ZoDistribution};
 
@@ -17,7 +19,7 @@ pub fn of(config: &TrainConfig, spec: &ModelSpec, layout: &Layout, cpu: &Cpu) ->
     let line = Line { seed, eps, directions, distribution, isa: cpu.isa() };
     let n = layout.len();
     Some(match config.method {
-        Method::Backprop => return None,
+        Method::Backprop | Method::Ff => return None,
         Method::Mezo => Box::new(Mezo::new(line)),
         Method::Fzoo => Box::new(Fzoo::new(line)),
         Method::SparseMezo => Box::new(SparseMezo::new(line, config.zo_sparsity, layout)),
@@ -29,6 +31,17 @@ pub fn of(config: &TrainConfig, spec: &ModelSpec, layout: &Layout, cpu: &Cpu) ->
         Method::ZoMuon => Box::new(ZoMuon::new(line, config.zo_rank, config.zo_interval, layout)),
         Method::Dszo => Box::new(Dszo::new(line, layout, spec.layers)),
     })
+}
+
+/// Where the gradients of a run come from; arguments as of [`of`].
+pub fn source(config: &TrainConfig, spec: &ModelSpec, layout: &Layout, cpu: &Cpu) -> GradientSource<'static> {
+    match of(config, spec, layout, cpu) {
+        Some(estimator) => GradientSource::Losses(estimator),
+        None if config.method == Method::Ff => {
+            GradientSource::Forward(ForwardForward::new(config.seed, config.ff_corrupt, spec.vocab))
+        }
+        None => GradientSource::Backward,
+    }
 }
 
 /// Numbers that it keeps for each weight.
@@ -48,7 +61,7 @@ const SIDE_BY_SIDE: usize = 1024;
 /// is trained lies beside a base that stays.
 pub fn side_by_side(config: &TrainConfig) -> usize {
     let beside = config.lora && config.lora_form == LoraForm::Split && !config.lora_norms && config.device == Device::Cpu;
-    if !beside || config.method == Method::Backprop {
+    if !beside || !config.method.is_zeroth_order() {
         return 1;
     }
     let probes = (SIDE_BY_SIDE / 2).checked_div(config.batch_size.saturating_mul(config.seq_len)).unwrap_or(1);

@@ -15,7 +15,7 @@ pub fn planned_bytes(config: &TrainConfig, spec: &ModelSpec, cpu: &Cpu) -> u64 {
     let shape = Shape { rows: shape.rows * estimator::side_by_side(config), ..shape };
     let layout = Layout::of(spec);
     let sizes = engine::Sizes::of(spec, shape, options, cpu.pool().threads());
-    let zeroth = config.method != Method::Backprop;
+    let zeroth = config.method.is_zeroth_order();
     let floats = if config.lora {
         // the base is held already; a copy where it is multiplied out; the adapter and its gradient
         let trained = Layout::of_adapter(spec, &adapter::adapter_spec(config));
@@ -24,7 +24,9 @@ pub fn planned_bytes(config: &TrainConfig, spec: &ModelSpec, cpu: &Cpu) -> u64 {
         let arrays = if zeroth { 1 + estimator::side_by_side(config).max(2) + estimator::arrays(config) } else { 2 };
         // what matrices of the base are decoded into
         let decoded = if config.lora_form == LoraForm::Split { engine::Frozen::scratch(spec) } else { 0 };
-        copies * layout.len() + decoded + arrays * trained.len() + optimizer(config).bytes(&trained) / 4
+        // the gradient of the widest output
+        let judged = if config.method == Method::Ff { sizes.wide.max(sizes.gate_up) } else { 0 };
+        judged + copies * layout.len() + decoded + arrays * trained.len() + optimizer(config).bytes(&trained) / 4
     } else if zeroth {
         let beside = optimizer(config).bytes(&layout) + engine::probing_bytes(&layout, spec.dim, &sizes);
         (1 + estimator::arrays(config)) * layout.len() + beside / 4

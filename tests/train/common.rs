@@ -47,6 +47,14 @@ impl Bench {
         program().args(["train", "--resume", out, "--json"]).args(more).current_dir(self.dir.path()).output().unwrap()
     }
 
+    /// As after a kill: checkpoint `step` of a run and what points to it are gone.
+    pub fn forget(&self, out: &str, step: u64) {
+        for gone in ["last".to_owned(), format!("step-{step:08}")] {
+            let path = self.path(out).join("checkpoints").join(gone);
+            let _ = fs::remove_file(&path).or_else(|_| fs::remove_dir_all(&path));
+        }
+    }
+
     /// Ends with `code` and says each of `words`.
     pub fn fails(&self, out: &str, more: &[&str], code: i32, words: &[&str]) {
         let output = self.command(out, more).output().unwrap();

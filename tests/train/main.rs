@@ -7,6 +7,7 @@ mod common;
 mod completions;
 mod data;
 mod device;
+mod equality;
 mod files;
 mod local;
 mod lora;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use engine::{Base, Batch, DeviceReport, Engine, EngineError, LossSum, Options, Params, Probe, Ready, Shape, Walk};
+use engine::{Base, Batch, DeviceReport, Engine, EngineError, Goodness, LossSum, Options, Params, Probe, Ready, Shape, Walk};
 use kernels::Cpu;
 use model::{AdapterSpec, Layout, ModelSpec};
 
@@ -14,6 +14,8 @@ pub struct DeviceEngine<'a, D: Device> {
     walk: Walk<'a, OnDevice<D>>,
     /// Weights that do not change, where an adapter is trained.
     base: Option<Arc<Vec<f32>>>,
+    /// Whether the device has weights beside those that it was last asked to get ready for.
+    beside: bool,
 }
 
 impl<'a, D: Device> DeviceEngine<'a, D> {
@@ -34,17 +36,24 @@ impl<'a, D: Device> DeviceEngine<'a, D> {
             let why = format!("logits exist for {chunk} tokens at a time, fewer than a window of {}", shape.seq);
             walk.blocks_mut().exclude(name, &why);
         }
-        DeviceEngine { walk, base: None }
+        DeviceEngine { walk, base: None, beside: false }
     }
 
     /// The same, for an adapter on weights that do not change.
     pub fn adapted(self, base: Arc<Vec<f32>>, adapter: &AdapterSpec) -> DeviceEngine<'a, D> {
-        DeviceEngine { walk: self.walk.adapted(adapter), base: Some(base) }
+        DeviceEngine { walk: self.walk.adapted(adapter), base: Some(base), beside: false }
     }
 
     /// The walk.
     pub fn walk(&self) -> &Walk<'a, OnDevice<D>> {
         &self.walk
+    }
+
+    /// Brings weights to the device, those of the base where they do not change.
+    fn place(&mut self, params: &[f32]) -> Ready {
+        let (at, blocks) = self.walk.split();
+        let weights = self.base.as_deref().map_or(params, Vec::as_slice);
+        blocks.refresh(&Model { spec: &at.spec, layout: &at.layout, params: weights, seq: at.shape.seq }, self.base.is_some())
     }
 
     /// The walk. Call [`Engine::refresh`] before it computes with other weights.
@@ -67,13 +76,20 @@ impl<D: Device> Engine for DeviceEngine<'_, D> {
     }
 
     fn refresh(&mut self, params: &[f32]) -> Ready {
-        let (at, blocks) = self.walk.split();
-        let weights = self.base.as_deref().map_or(params, Vec::as_slice);
-        blocks.refresh(&Model { spec: &at.spec, layout: &at.layout, params: weights, seq: at.shape.seq }, self.base.is_some())
+        self.beside = false;
+        self.place(params)
     }
 
     fn evaluate(&mut self, params: &[f32], batch: &Batch<'_>) -> Result<LossSum, EngineError> {
         self.walk.loss_on_cpu(all(self.base.as_deref(), params), batch)
+    }
+
+    /// On the device, as the losses beside the weights, which it is held against.
+    fn score(&mut self, params: &[f32], batch: &Batch<'_>) -> Result<LossSum, EngineError> {
+        if std::mem::take(&mut self.beside) {
+            self.place(params);
+        }
+        self.walk.loss(all(self.base.as_deref(), params), batch)
     }
 
     fn loss_and_grad_unless(
@@ -88,8 +104,8 @@ impl<D: Device> Engine for DeviceEngine<'_, D> {
         self.walk.loss_and_grad_unless(params, batch, grad, accumulate, stop)
     }
 
-    /// On the device where the base stays as it is; weights that are themselves looked at beside would have to be brought there
-    /// for each point, so their losses are the CPU's.
+    /// On the device. Where no base stays as it is, the weights of each point are brought there first: for pipelines whose weights
+    /// are data.
     fn losses_along(
         &mut self,
         cpu: &Cpu,
@@ -106,10 +122,11 @@ impl<D: Device> Engine for DeviceEngine<'_, D> {
             if stop() {
                 return Ok(None);
             }
-            *loss = match &self.base {
-                Some(base) => self.walk.loss(all(Some(base), point), batch)?,
-                None => self.walk.loss_on_cpu(point, batch)?,
-            };
+            if self.base.is_none() {
+                self.beside = true;
+                self.place(point);
+            }
+            *loss = self.walk.loss(all(self.base.as_deref(), point), batch)?;
         }
         Ok(Some(losses))
     }
@@ -131,6 +148,22 @@ impl<D: Device> Engine for DeviceEngine<'_, D> {
             }
         }
         Ok(true)
+    }
+
+    fn goodness_units(&mut self, batch: &Batch<'_>) -> Result<Vec<f32>, EngineError> {
+        let Some(base) = &self.base else { return Err(EngineError::AdapterAlone { what: "goodness" }) };
+        self.walk.goodness_units(Base::Flat(base), batch)
+    }
+
+    fn forward_forward(
+        &mut self,
+        params: &[f32],
+        batches: (&Batch<'_>, &[u32]),
+        units: &[f32],
+        grad: (&mut [f32], bool),
+        stop: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<Goodness>, EngineError> {
+        self.walk.forward_forward(all(self.base.as_deref(), params), batches, units, grad, stop)
     }
 
     fn token_losses(&self) -> &[f32] {

@@ -67,6 +67,11 @@ impl AdapterPlan {
         self.spec.form == AdapterForm::Split && (normed || !self.pairs[l][which as usize].is_empty())
     }
 
+    /// The outputs of a projection that each of its adapters writes.
+    pub(crate) fn outputs(&self, l: usize, which: Projection) -> impl Iterator<Item = Range<usize>> {
+        self.pairs[l][which as usize].iter().map(|pair| pair.first..pair.first + pair.out)
+    }
+
     /// Where a gain of a norm lies, if it is trained.
     pub(crate) fn gain(&self, which: NormAt) -> Option<Range<usize>> {
         let id = match which {

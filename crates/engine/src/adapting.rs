@@ -5,7 +5,9 @@ use model::{AdapterForm, AdapterSpec, Half, Layout, TensorId};
 
 use crate::blocks::{Blocks, OnCpu};
 use crate::side_by_side::SideBySide;
-use crate::{AdapterPlan, Base, BaseWeights, Batch, Engine, EngineError, LossSum, Objective, Params, Probe, Ready, See, Walk};
+use crate::{
+    AdapterPlan, Base, BaseWeights, Batch, Engine, EngineError, Goodness, LossSum, Objective, Params, Probe, Ready, See, Walk,
+};
 
 /// A walk whose trained weights are those of an adapter.
 pub struct Adapting<'a, B> {
@@ -166,6 +168,21 @@ impl Engine for Adapting<'_, OnCpu> {
             }
         }
         Ok(true)
+    }
+
+    fn goodness_units(&mut self, batch: &Batch<'_>) -> Result<Vec<f32>, EngineError> {
+        self.walk.goodness_units(self.base.as_base(), batch)
+    }
+
+    fn forward_forward(
+        &mut self,
+        params: &[f32],
+        batches: (&Batch<'_>, &[u32]),
+        units: &[f32],
+        grad: (&mut [f32], bool),
+        stop: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<Goodness>, EngineError> {
+        self.walk.forward_forward(Params { base: self.base.as_base(), adapter: params }, batches, units, grad, stop)
     }
 
     fn token_losses(&self) -> &[f32] {

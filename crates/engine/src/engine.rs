@@ -5,7 +5,7 @@ use model::Layout;
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::OnCpu;
-use crate::{Batch, EngineError, LossSum, Objective, Probe, See, Walk};
+use crate::{Batch, EngineError, Goodness, LossSum, Objective, Probe, See, Walk};
 
 /// Whether steps can be made with new weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,6 +175,29 @@ pub trait Engine {
         _stop: &mut dyn FnMut() -> bool,
     ) -> Result<bool, EngineError> {
         Err(EngineError::AdapterAlone { what: "losses after each block" })
+    }
+
+    /// As [`Walk::goodness_units`], of the base that an adapter stands beside.
+    ///
+    /// # Errors
+    /// As there.
+    fn goodness_units(&mut self, _batch: &Batch<'_>) -> Result<Vec<f32>, EngineError> {
+        Err(EngineError::AdapterAlone { what: "goodness" })
+    }
+
+    /// As [`Walk::forward_forward`].
+    ///
+    /// # Errors
+    /// As there.
+    fn forward_forward(
+        &mut self,
+        _params: &[f32],
+        (_batch, _corrupted): (&Batch<'_>, &[u32]),
+        _units: &[f32],
+        (_grad, _accumulate): (&mut [f32], bool),
+        _stop: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<Goodness>, EngineError> {
+        Err(EngineError::AdapterAlone { what: "goodness" })
     }
 
     /// Cross-entropy of each token of the last batch, 0 where there was no target.

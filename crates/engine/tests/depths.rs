@@ -49,7 +49,8 @@ impl Case {
         let cpu = Cpu::new(threads);
         let noise = |seed| Noise { seed, distribution: Distribution::Gaussian, isa: Isa::best() };
         let noises = [noise(1), noise(2)];
-        let probes: Vec<Probe<'_>> = noises.iter().map(|n| Probe { direction: n, second: None, scales: [scale, -scale] }).collect();
+        let probes: Vec<Probe<'_>> =
+            noises.iter().map(|n| Probe { direction: n, second: None, scales: [scale, -scale] }).collect();
         let mut losses = vec![[LossSum::default(); 2]; probes.len() * self.spec.layers];
         let mut engine = self.engine(&cpu, times);
         assert!(engine.losses_by_depth(&cpu, &self.adapter, &self.batch(), &probes, &mut losses, &mut || false).unwrap());

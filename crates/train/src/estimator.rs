@@ -48,6 +48,9 @@ pub struct Measured<'a> {
 
 /// A zeroth-order estimator.
 pub trait Estimator {
+    /// Takes note of the share of the budget that is used before a step, between 0 and 1.
+    fn set_progress(&mut self, _share: f64) {}
+
     /// Settles the directions of `step`, numbered from 1, at `params`: a function of the run's seed, the step and the state.
     fn begin(&mut self, cpu: &Cpu, step: u64, params: &[f32]);
 

@@ -94,6 +94,9 @@ pub struct Step {
     /// Slope of the loss along the directions of the step, where gradients are estimated from losses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub projected_gradient: Option<f64>,
+    /// Mean over adapted matrices of what each makes small by itself, where gradients come from such losses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local_loss: Option<f64>,
     /// Learning rate, factor of the clip and coefficients: the step for [`crate::trajectory`], not part of the line.
     #[serde(skip)]
     pub decided: Vec<f32>,

@@ -8,6 +8,7 @@ mod error;
 pub mod estimator;
 pub mod events;
 pub mod every;
+mod forward_forward;
 pub mod gradient;
 pub mod guard;
 pub mod lock;
@@ -21,5 +22,6 @@ pub mod trajectory;
 
 pub use error::TrainError;
 pub use estimator::Estimator;
+pub use forward_forward::ForwardForward;
 pub use gradient::Gradient;
 pub use trainer::Trainer;

@@ -9,7 +9,7 @@ mod housekeeping;
 mod parts;
 mod probing;
 
-pub use parts::{End, Evaluation, Host, Interrupt, Outcome, Parts, Progress, Restore, Snapshot, Timings};
+pub use parts::{End, Evaluation, GradientSource, Host, Interrupt, Outcome, Parts, Progress, Restore, Snapshot, Timings};
 
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ use crate::budget::Budget;
 use crate::estimator::Estimator;
 use crate::events::{self, Event};
 use crate::every::Trigger;
+use crate::forward_forward::ForwardForward;
 use crate::gradient::{Gradient, clip_factor, global_norm};
 use crate::guard::Verdict;
 use crate::loss::{Estimate, LossStats};
@@ -70,6 +71,18 @@ enum Source<'a> {
     Backward(Vec<f32>),
     /// Losses beside the weights.
     Losses(Box<dyn Estimator + 'a>),
+    /// Local losses of forward passes, into the buffer.
+    Forward(ForwardForward, Vec<f32>),
+}
+
+impl Source<'_> {
+    /// The gradient; empty where it is a recipe.
+    fn buffer(&self) -> &[f32] {
+        match self {
+            Source::Backward(grad) | Source::Forward(_, grad) => grad,
+            Source::Losses(_) => &[],
+        }
+    }
 }
 
 /// What one pass over a step's batches found.
@@ -78,6 +91,8 @@ struct Estimated {
     stats: LossStats,
     norm: f64,
     projected: Option<f64>,
+    /// Mean of local losses.
+    local: Option<f64>,
     cursor: u64,
     began: Duration,
 }
@@ -94,6 +109,9 @@ impl Trainer<'_> {
             host.rest()?;
             if self.refresh(host) == Ready::AfterRestart {
                 break End::Restart;
+            }
+            if let Source::Losses(estimator) = &mut self.source {
+                estimator.set_progress(point.progress);
             }
             let Some(step) = self.estimate(host)? else {
                 if let Some(Interrupt::Stop(code)) = host.interrupt() {
@@ -133,15 +151,29 @@ impl Trainer<'_> {
     /// Loss and gradient of the next step's batches; the gradient is that of the loss *sum*, in `self.grad`. None when the
     /// host wanted to stop: the step is then still to be made.
     fn estimate<H: Host>(&mut self, host: &mut H) -> Result<Option<Estimated>, H::Error> {
-        let Source::Backward(grad) = &mut self.source else { return self.probe_step(host) };
-        let (began, cursor) = (host.now(), self.loader.cursor());
-        let (mut loss, mut stats) = (LossSum::default(), LossStats::new());
+        if matches!(self.source, Source::Losses(_)) {
+            return self.probe_step(host);
+        }
+        self.measure_units()?;
+        let (began, cursor, step) = (host.now(), self.loader.cursor(), self.step() + 1);
+        let (mut loss, mut stats, mut local) = (LossSum::default(), LossStats::new(), None);
         for part in 0..self.accumulate {
             let at = host.now();
             self.loader.fill(&mut self.batch);
             self.timings.data += host.now() - at;
             let (batch, stop) = (view(&self.batch), &mut || host.stopping());
-            let found = self.engine.loss_and_grad_unless(&self.params, &batch, grad, part > 0, stop);
+            let (engine, params) = (&mut *self.engine, &self.params[..]);
+            let found = match &mut self.source {
+                Source::Backward(grad) => engine.loss_and_grad_unless(params, &batch, grad, part > 0, stop),
+                Source::Forward(method, grad) => {
+                    let found = method.learn(engine, params, &batch, (step, part), grad, stop);
+                    found.map(|found| {
+                        local = found.map(|found| local.unwrap_or(0.0) + found.local / self.accumulate as f64);
+                        found.map(|found| found.loss)
+                    })
+                }
+                Source::Losses(_) => Ok(None),
+            };
             let Some(found) = found.map_err(TrainError::from)? else {
                 self.loader.seek(cursor);
                 return Ok(None);
@@ -149,9 +181,9 @@ impl Trainer<'_> {
             loss += found;
             add_windows(&mut stats, self.engine.token_losses(), &batch);
         }
-        let norm = global_norm(self.cpu, grad) / loss.tokens.max(1) as f64;
+        let norm = global_norm(self.cpu, self.source.buffer()) / loss.tokens.max(1) as f64;
         self.timings.gradient += host.now() - began;
-        Ok(Some(Estimated { loss, stats, norm, projected: None, cursor, began }))
+        Ok(Some(Estimated { loss, stats, norm, projected: None, local, cursor, began }))
     }
 
     /// One optimizer step with the clipped mean gradient.
@@ -160,7 +192,9 @@ impl Trainer<'_> {
         let clip = clip_factor(step.norm, self.clip);
         let terms;
         let gradient = match &self.source {
-            Source::Backward(values) => Gradient::Dense { values, scale: (clip / step.loss.tokens.max(1) as f64) as f32 },
+            Source::Backward(values) | Source::Forward(_, values) => {
+                Gradient::Dense { values, scale: (clip / step.loss.tokens.max(1) as f64) as f32 }
+            }
             Source::Losses(estimator) => {
                 terms = estimator.terms();
                 Gradient::Along { terms: &terms, scale: clip as f32 }
@@ -192,6 +226,7 @@ impl Trainer<'_> {
             lr,
             grad_norm: step.norm,
             projected_gradient: step.projected,
+            local_loss: step.local,
             decided: self.decided(step, lr),
             tokens_per_second: step.loss.tokens as f64 / took.as_secs_f64(),
             rss_bytes,

@@ -20,8 +20,9 @@ const PROBE: usize = 3072;
 pub fn run(args: &ConvertArgs, out: Out) -> anyhow::Result<()> {
     let folder = RunFolder::resume(&args.input)?;
     let mut resolved = Resolved::of(&Sources { resume: Some(args.input.clone()), ..Sources::default() })?;
-    if resolved.config.method == Method::Backprop {
-        let why = format!("{} was trained by backpropagation, which has no trajectory", args.input.display());
+    if !resolved.config.method.is_zeroth_order() {
+        let method = if resolved.config.method == Method::Ff { "--method ff" } else { "backpropagation" };
+        let why = format!("{} was trained by {method}, which has no trajectory", args.input.display());
         return Err(exit::usage(format!("{why}; leave --replay out")));
     }
     let Some(last) = folder.last()? else {

@@ -1,12 +1,14 @@
-//! ConMeZO ("ConMeZO: Adaptive Descent-Direction Sampling for Gradient-Free Finetuning of Large Language Models"): MeZO along
-//! directions in a cone around the running mean of its estimates.
+//! ConMeZO (Behric et al., "ConMeZO: Adaptive Descent-Direction Sampling for Gradient-Free Finetuning of Large Language Models", arXiv
+//! 2511.02757): MeZO along directions in a cone around the running mean of its estimates.
 //!
 //! ```text
 //! d = cos t sqrt(n) m / |m| + sin t z        g = (L(w + eps d) - L(w - eps d)) / (2 eps)
 //! gradient = g d                             m = b m + (1 - b) g d
 //! ```
 //!
-//! As in the authors' program, whose command has t = 1.35 and b = 0.95. The mean of the estimate is
+//! As in the authors' program (github.com/LejsDeen/ConMeZO), whose commands have t = 1.35 and b = 0.95 (`opt/README.md`,
+//! `roberta/examples/cone.sh`; the default of `opt/examples/cone.sh` is 0.99). Theirs begins with a random m where ours begins with
+//! none, and holds b at 0.1 for 200 steps and eases it to its value by step 2000 (`opt/src/trainer.py`); here it is one number. The mean of the estimate is
 //! `cos^2 t n m m^T / |m|^2 + sin^2 t` times the gradient: more of it along `m`. `m` changes after the step; the first step has
 //! none and is MeZO's. One number a weight is kept for `m`.
 

@@ -9,7 +9,9 @@
 //!
 //! Of the gradient in the space, the mean of the estimate has all, but delta times what lies along M. U and V are found by
 //! subspace iteration, so that M need not be diagonal: Z0 is normal, and a rotation of it is another. A step that looks along
-//! h directions moves along them too. Vectors, the embedding and the classifier move along normals. delta stays what it is (the paper lets it fall to 0).
+//! h directions moves along them too. Vectors, the embedding and the classifier move along normals.
+//! As in the paper delta falls in a straight line from its first value to 0 over the budget, whichever limit binds: at the end
+//! directions have nothing along M. A trajectory says what it was.
 //! Kept: U, V and M of every matrix of the layout, adapters of every kind included.
 
 use engine::Probe;
@@ -33,7 +35,8 @@ const ITERATIONS: usize = 4;
 pub struct Pgap {
     line: Line,
     interval: u64,
-    delta: f64,
+    /// At the start of the run, and in this step.
+    delta: [f32; 2],
     pub(super) places: Places,
     step: u64,
     /// The directions of a step that settles the bases.
@@ -51,7 +54,8 @@ pub struct Pgap {
 
 impl Pgap {
     /// The estimator of `line`, whose directions are those that a basis is made from, with spaces of rank `rank` for weights of
-    /// `layout`; a basis stays for `interval` steps; `delta` is the paper's.
+    /// `layout`; a basis stays for `interval` steps; `delta` is the
+    /// paper's at the start.
     pub fn new(line: Line, rank: usize, interval: u64, delta: f64, layout: &Layout) -> Pgap {
         // the embedding and the classifier are as large as the rest together, and are moved as vectors are
         let of = |t: &TensorInfo| if t.role == Role::Embedding { 0 } else { rank.min(t.shape[0]).min(t.shape[1]) };
@@ -60,7 +64,7 @@ impl Pgap {
         Pgap {
             line,
             interval: interval.max(1),
-            delta,
+            delta: [delta as f32; 2],
             step: 1,
             wide: vec![noise; line.directions],
             narrow: LowRank::new(&places, 1.0, noise, true),
@@ -78,7 +82,9 @@ impl Pgap {
     }
 
     /// `Z V^T` of every matrix.
-    fn align(&mut self, seed: u64) {
+    fn align(&mut self) {
+        let seed = direction_seed(self.line.seed, self.step, 0);
+        self.narrow.noise.seed = seed;
         let (signs, mut at) = (Philox::new(seed, SIGNS), 0);
         self.square = self.places.others() as f64;
         for (i, place) in self.places.clone().matrices().enumerate() {
@@ -86,7 +92,7 @@ impl Pgap {
             let (core, mut z) = (&self.core[at..at + square], vec![0.0; square]);
             self.narrow.noise.fill(at, &mut z);
             let sign = if signs.uniform(i as u64) < 0.5 { -1.0 } else { 1.0 };
-            aligned(&mut z, core, sign * self.delta.sqrt());
+            aligned(&mut z, core, sign * f64::from(self.delta[1]).sqrt());
             multiply(&mut self.narrow.v[place.v()], &z, &self.v[place.v()], [place.rank, place.rank, place.cols]);
             self.square += z.iter().map(|z| f64::from(*z).powi(2)).sum::<f64>();
             at += square;
@@ -148,15 +154,17 @@ fn aligned(z: &mut [f32], core: &[f32], length: f64) {
 }
 
 impl Estimator for Pgap {
+    fn set_progress(&mut self, share: f64) {
+        self.delta[1] = self.delta[0] * (1.0 - share.clamp(0.0, 1.0)) as f32;
+    }
+
     fn begin(&mut self, _cpu: &Cpu, step: u64, _params: &[f32]) {
         self.step = step;
-        let seed = |k| direction_seed(self.line.seed, step, k);
         if self.settles() {
+            let seed = |k| direction_seed(self.line.seed, step, k);
             self.wide.iter_mut().enumerate().for_each(|(k, noise)| noise.seed = seed(k));
         } else {
-            let seed = seed(0);
-            self.narrow.noise.seed = seed;
-            self.align(seed);
+            self.align();
         }
     }
 
@@ -176,13 +184,18 @@ impl Estimator for Pgap {
     }
 
     fn decided(&self) -> Vec<f32> {
-        self.coefficients.clone()
+        self.coefficients.iter().copied().chain([self.delta[1]]).collect()
     }
 
     fn recall(&mut self, decided: &[f32]) -> bool {
-        let fits = decided.len() == self.coefficients.len();
+        let [coefficients @ .., delta] = decided else { return false };
+        let fits = coefficients.len() == self.coefficients.len() && *delta >= 0.0;
         if fits {
-            self.coefficients.copy_from_slice(decided);
+            self.coefficients.copy_from_slice(coefficients);
+            self.delta[1] = *delta;
+        }
+        if fits && !self.settles() {
+            self.align();
         }
         fits
     }

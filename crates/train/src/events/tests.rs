@@ -17,6 +17,7 @@ fn step(n: u64) -> Event {
         rss_bytes: 1 << 30,
         loss_se: 0.25,
         projected_gradient: None,
+        local_loss: None,
         decided: Vec::new(),
     })
 }

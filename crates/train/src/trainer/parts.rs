@@ -13,6 +13,7 @@ use crate::budget::{Budget, Limits, Spent};
 use crate::estimator::Estimator;
 use crate::events::{Event, Machine};
 use crate::every::{Every, Trigger};
+use crate::forward_forward::ForwardForward;
 use crate::guard::Guard;
 use crate::loss::{Estimate, LossStats};
 use crate::optimizer::Optimizer;
@@ -272,6 +273,16 @@ pub struct Outcome {
     pub device: Option<DeviceReport>,
 }
 
+/// Where the gradients of a run come from.
+pub enum GradientSource<'a> {
+    /// A backward pass.
+    Backward,
+    /// Losses beside the weights.
+    Losses(Box<dyn Estimator + 'a>),
+    /// Losses of every adapted matrix, forward.
+    Forward(ForwardForward),
+}
+
 /// What a trainer is put together from.
 pub struct Parts<'a> {
     /// Threads and instruction set.
@@ -280,8 +291,8 @@ pub struct Parts<'a> {
     pub engine: Box<dyn Engine + 'a>,
     /// Batches.
     pub loader: Loader,
-    /// What estimates gradients from losses; none: a backward pass.
-    pub estimator: Option<Box<dyn Estimator + 'a>>,
+    /// Where gradients come from.
+    pub source: GradientSource<'a>,
     /// What its losses are.
     pub objective: Objective,
     /// Update rule.
@@ -316,9 +327,10 @@ impl<'a> Trainer<'a> {
         let tokens = (parts.accumulate * batch.rows * batch.seq) as u64;
         Trainer {
             cpu: parts.cpu,
-            source: match parts.estimator {
-                Some(estimator) => Source::Losses(estimator),
-                None => Source::Backward(vec![0.0; parts.params.len()]),
+            source: match parts.source {
+                GradientSource::Losses(estimator) => Source::Losses(estimator),
+                GradientSource::Backward => Source::Backward(vec![0.0; parts.params.len()]),
+                GradientSource::Forward(method) => Source::Forward(method, vec![0.0; parts.params.len()]),
             },
             forward: Vec::new(),
             val_batch: batch.clone(),
@@ -362,8 +374,8 @@ impl<'a> Trainer<'a> {
     /// Everything that a checkpoint holds.
     pub fn snapshot(&self) -> Snapshot<'_> {
         let estimator = match &self.source {
-            Source::Backward(_) => Vec::new(),
             Source::Losses(estimator) => estimator.state(),
+            Source::Backward(_) | Source::Forward(..) => Vec::new(),
         };
         Snapshot { params: &self.params, optimizer: &self.optimizer, estimator, progress: &self.progress }
     }
@@ -371,8 +383,8 @@ impl<'a> Trainer<'a> {
     /// Everything that a checkpoint fills.
     pub(super) fn restorable(&mut self) -> Restore<'_> {
         let estimator: Option<&mut dyn Estimator> = match &mut self.source {
-            Source::Backward(_) => None,
             Source::Losses(estimator) => Some(&mut **estimator),
+            Source::Backward(_) | Source::Forward(..) => None,
         };
         let (params, optimizer, progress) = (&mut self.params[..], &mut self.optimizer, &mut self.progress);
         Restore { params, optimizer, estimator, progress }

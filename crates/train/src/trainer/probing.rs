@@ -59,7 +59,19 @@ impl Trainer<'_> {
         let loss = LossSum { sum: mean_loss(&measured) * tokens as f64, tokens };
         let (norm, projected) = (estimator.norm(self.params.len()), Some(estimator.projected()));
         self.timings.gradient += host.now() - began;
-        Ok(Some(Estimated { loss, stats, norm, projected, cursor, began }))
+        Ok(Some(Estimated { loss, stats, norm, projected, local: None, cursor, began }))
+    }
+
+    /// Before the first step of a session by local losses: the units that they are measured in, on the first batch of the run.
+    pub(super) fn measure_units(&mut self) -> Result<(), TrainError> {
+        if let Source::Forward(method, _) = &mut self.source
+            && method.is_new()
+        {
+            let mut first = self.loader.batch(self.batch.rows);
+            self.loader.fill_at(0, &mut first);
+            method.measure(&mut *self.engine, &view(&first))?;
+        }
+        Ok(())
     }
 
     /// What was decided in a step, for its trajectory; nothing where gradients come from a backward pass.

@@ -144,7 +144,7 @@ fn trainer_with<'a>(
             if estimator.is_some() { Options::INFERENCE } else { Options::TRAINING },
         )),
         loader,
-        estimator,
+        source: estimator.map_or(GradientSource::Backward, GradientSource::Losses),
         objective: engine::Objective::Loss,
         optimizer: Optimizer::new(adam, &layout, 0.1),
         schedule: Schedule { peak: 1e-2, shape: Curve::Cosine, warmup: Warmup::Steps(2), min_lr_ratio: 0.1 },

@@ -50,6 +50,39 @@ fn the_mean_of_p_gap_is_the_gradient_in_its_spaces_and_delta_times_it_along_thei
     agrees("p-gap", &mean, &want, 0.15);
 }
 
+#[test]
+fn what_p_gap_has_along_the_gradient_falls_to_nothing_over_the_run_and_is_said_by_its_trajectory() {
+    let tiny = Tiny::new();
+    let make = || Pgap::new(Line { directions: 3, ..line(Distribution::Gaussian) }, 2, 1 << 40, 4.0, &tiny.layout);
+    let (mut pgap, mut again, mut walk) = (make(), make(), tiny.walk());
+    tiny.estimate(&mut walk, &mut pgap, 1);
+    pgap.finish(&tiny.cpu);
+    again.load(&pgap.state().iter().map(|(_, values)| values.to_vec()).collect::<Vec<_>>());
+    // Z of the first matrix along M, by |M|: its length there is the root of delta
+    let along = |pgap: &Pgap| {
+        let place = pgap.places.matrices().next().unwrap().clone();
+        let [(_, u), (_, v), (_, core)] = pgap.state()[..] else { panic!("three arrays") };
+        let (r, m, n) = (place.rank, place.rows, place.cols);
+        let mut direction = vec![0.0; place.end - place.start];
+        pgap.probe(0).direction.fill(place.start, &tiny.params[place.start..place.end], &mut direction);
+        let z = product(
+            &product(&transposed(&u[place.u()], m, r), &direction, [r, m, n]),
+            &transposed(&v[place.v()], r, n),
+            [r, n, r],
+        );
+        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+        dot(&z, &core[..r * r]).abs() / dot(&core[..r * r], &core[..r * r]).sqrt()
+    };
+    for (progress, want) in [(0.0, 2.0), (0.75, 1.0), (1.0, 0.0)] {
+        pgap.set_progress(progress);
+        tiny.estimate(&mut walk, &mut pgap, 2);
+        assert!((along(&pgap) - want).abs() < 1e-3, "{progress}: {}", along(&pgap));
+        again.begin(&tiny.cpu, 2, &tiny.params);
+        assert!(again.recall(&pgap.decided()));
+        assert!((along(&again) - want).abs() < 1e-3, "{progress}, again");
+    }
+}
+
 /// The original made its basis once and never again.
 #[test]
 fn p_gap_makes_its_bases_anew_at_each_interval_and_only_then() {
