@@ -30,9 +30,15 @@ pub struct BenchArgs {
     /// Recompute activations in the backward pass
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", hide_default_value = true, hide_possible_values = true)]
     pub recompute: bool,
-    /// Hold gradients that are estimated from losses against the true one: mezo, fzoo, sparse-mezo, hizoo, lozo, conmezo, p-gap, agzo, zo-muon, or all
+    /// Hold gradients that are estimated from losses against the true one: mezo, fzoo, sparse-mezo, hizoo, lozo, conmezo, p-gap, agzo, zo-muon, dszo, or all
     #[arg(long, value_name = "METHOD", value_parser = estimators, conflicts_with_all = ["decode", "pipeline"])]
     pub estimator: Option<Estimators>,
+    /// Text of the batch, with --estimator: as --data of train [default: that of a run folder, else random tokens]
+    #[arg(long, value_name = "DATA", requires = "estimator")]
+    pub data: Option<String>,
+    /// Look at a new adapter of MODEL, with --estimator and --data; the run folder of an adapter is one that is trained
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", hide_default_value = true, hide_possible_values = true)]
+    pub lora: bool,
     /// Estimates of each method, with --estimator [default: as many as --max-time has room for]
     #[arg(long, value_name = "N", value_parser = positive_size, requires = "estimator")]
     pub samples: Option<usize>,
@@ -68,7 +74,7 @@ pub struct BenchArgs {
 pub struct Estimators(pub Vec<Method>);
 
 fn estimators(text: &str) -> Result<Estimators, String> {
-    let all = || Method::NAMES.iter().filter_map(|name| Method::parse(name).ok()).filter(|m| *m != Method::Backprop);
+    let all = || Method::NAMES.iter().filter_map(|name| Method::parse(name).ok()).filter(|m| m.is_zeroth_order());
     if text == "all" {
         return Ok(Estimators(all().collect()));
     }

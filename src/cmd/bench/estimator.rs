@@ -11,34 +11,27 @@
 //!
 //! By layer: the cosine of the mean of all estimates with the gradient, there alone.
 
+mod subject;
+
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use engine::{Batch, CpuEngine, LossSum, Options};
+use engine::{Engine, LossSum, Options};
 use kernels::Cpu;
-use model::{Layout, TensorId};
+use model::TensorId;
 use serde_json::json;
 use train::Gradient;
 use train::estimator::{Estimator, Measured};
 
-use super::{Job, random_tokens};
+use super::Job;
 use crate::cli::{BenchArgs, Estimators};
-use crate::config::{self, Method, ModelChoice, TrainConfig};
+use crate::config::{self, Method, TrainConfig};
 use crate::out::Out;
-use crate::{exit, model_file, wire};
+use crate::{exit, wire};
+use subject::Subject;
 
 /// Estimates of a method at least: a variance wants some.
 const LEAST: usize = 8;
-
-/// A model at a batch, and its gradient there.
-struct Subject<'a> {
-    job: &'a Job,
-    cpu: &'a Cpu,
-    layout: Layout,
-    params: Vec<f32>,
-    gradient: Vec<f32>,
-    tokens: Vec<u32>,
-}
 
 /// Sums over the estimates of a method.
 struct Sums {
@@ -64,78 +57,56 @@ struct Found {
 
 /// Measures each of `methods`.
 pub(super) fn run(job: &Job, methods: &Estimators, args: &BenchArgs, cpu: &Cpu, out: Out) -> anyhow::Result<()> {
-    let weights = match ModelChoice::of(&args.model)? {
-        ModelChoice::Path(path) => Some(model_file::open(&path, out)?.params()?),
-        _ => None,
-    };
-    let subject = Subject::new(job, weights, cpu)?;
-    let n = subject.layout.len();
-    out.line(format!(
-        "{}: {n} weights, a batch of {} windows of {} tokens",
-        job.name, job.config.batch_size, job.config.seq_len
-    ))?;
-    let each = args.max_time / methods.0.len() as u32;
-    let (mut rows, mut records) = (Vec::new(), Vec::new());
-    for &method in &methods.0 {
+    let subject = Subject::new(job, args, cpu, out)?;
+    let methods: Vec<Method> = methods.0.iter().copied().filter(|m| subject.is_adapter() || *m != Method::Dszo).collect();
+    if methods.is_empty() {
+        return Err(exit::usage("dszo estimates the gradient of an adapter: add --data with --lora, or name the run of one"));
+    }
+    let (n, batch) = (subject.layout.len(), subject.batch());
+    let of = if subject.is_adapter() { " of an adapter" } else { "" };
+    out.line(format!("{}: {n} weights{of}, a batch of {} windows of {} tokens", subject.name, batch.rows, batch.seq))?;
+    let each = args.max_time / methods.len() as u32;
+    let number = |x: f64| if x.is_finite() { format!("{x:.4}") } else { "-".to_owned() };
+    let (mut rows, mut records, mut layers) = (Vec::new(), Vec::new(), Vec::new());
+    for &method in &methods {
         let mut progress = out.progress(method.name(), 0);
         progress.update(0, "estimating");
         let found = subject.measure(method, args, each)?;
         drop(progress);
-        let number = |x: f64| if x.is_finite() { format!("{x:.4}") } else { "-".to_owned() };
-        let variance = number(found.variance / n as f64);
-        rows.push(vec![
-            method.name().to_owned(),
-            found.count.to_string(),
-            number(found.along),
-            number(found.cosine),
-            variance,
-            number(found.bias),
-            format!("{:.1}", found.ms),
-        ]);
+        let (count, variance, ms) = (found.count.to_string(), number(found.variance / n as f64), format!("{:.1}", found.ms));
+        let [along, cosine, bias] = [found.along, found.cosine, found.bias].map(number);
+        rows.push(vec![method.name().to_owned(), count, along, cosine, variance, bias, ms]);
         records.push(found.json(method));
+        layers.push(found.layers);
     }
     out.table(&["method", "estimates", "along", "cosine", "variance / n", "bias", "ms each"], &rows)?;
     out.line(format!("\nof one direction of independent elements: cosine {:.4}, variance / n 1", 1.0 / (n as f64).sqrt()))?;
-    out.json(&json!({ "model": job.name, "weights": n, "mezo_eps": args.mezo_eps, "methods": records }))
+    out.line("\ncosine of the mean of all estimates with the gradient, by layer:")?;
+    let by_layer = |i: usize| layers.iter().map(|of_method| number(of_method[i].1)).collect::<Vec<_>>();
+    let named = |(i, (name, _)): (usize, &(String, f64))| [vec![name.clone()], by_layer(i)].concat();
+    let rows: Vec<_> = layers[0].iter().enumerate().map(named).collect();
+    let titles: Vec<&str> = std::iter::once("layer").chain(methods.iter().map(|m| m.name())).collect();
+    out.table(&titles, &rows)?;
+    let adapter = subject.is_adapter();
+    out.json(&json!({
+        "model": subject.name, "weights": n, "adapter": adapter, "mezo_eps": args.mezo_eps, "methods": records,
+    }))
 }
 
-impl<'a> Subject<'a> {
-    /// At the weights of a model, or at new ones.
-    fn new(job: &'a Job, weights: Option<Vec<f32>>, cpu: &'a Cpu) -> anyhow::Result<Subject<'a>> {
-        let layout = Layout::of(&job.spec);
-        let params = weights.unwrap_or_else(|| engine::init(&job.spec, &layout, 0));
-        let tokens = random_tokens(job.config.batch_size * job.config.seq_len + 1, job.spec.vocab);
-        let mut subject = Subject { job, cpu, gradient: vec![0.0; layout.len()], layout, params, tokens };
-        let shape = wire::engine_shape(&job.config).0;
-        let mut engine = CpuEngine::new(cpu, &job.spec, shape, Options::TRAINING);
-        let mut gradient = std::mem::take(&mut subject.gradient);
-        let loss = engine.loss_and_grad(&subject.params, &subject.batch(), &mut gradient, false).context("gradient")?;
-        gradient.iter_mut().for_each(|g| *g /= loss.tokens as f32);
-        subject.gradient = gradient;
-        Ok(subject)
-    }
-
-    fn batch(&self) -> Batch<'_> {
-        let config = &self.job.config;
-        let n = config.batch_size * config.seq_len;
-        let (inputs, targets) = (&self.tokens[..n], &self.tokens[1..]);
-        Batch { rows: config.batch_size, seq: config.seq_len, inputs, targets, starts: None }
-    }
-
+impl Subject<'_> {
     fn measure(&self, method: Method, args: &BenchArgs, time: Duration) -> anyhow::Result<Found> {
-        let zeroth = config::zeroth(method, false);
+        let zeroth = config::zeroth(method, self.is_adapter());
         let config = TrainConfig {
             method,
             mezo_eps: args.mezo_eps,
             zo_directions: zeroth.zo_directions,
             zo_rank: zeroth.zo_rank,
             zo_interval: zeroth.zo_interval,
-            ..self.job.config.clone()
+            ..self.config.clone()
         };
-        let mut estimator = wire::estimator(&config, &self.job.spec, &self.layout, self.cpu)
+        let mut estimator = wire::estimator(&config, &self.spec, &self.layout, self.cpu)
             .ok_or_else(|| exit::usage("backprop is what they are held against"))?;
-        let shape = wire::engine_shape(&config).0;
-        let mut engine = CpuEngine::new(self.cpu, &self.job.spec, shape, Options::INFERENCE);
+        let mut engine = self.engine(Options::INFERENCE);
         let mut sums = Sums { count: 0, mean: vec![0.0; self.layout.len()], squares: 0.0, cosines: 0.0, took: Duration::ZERO };
         let began = Instant::now();
         let enough = |count: usize| match args.samples {
@@ -144,7 +115,7 @@ impl<'a> Subject<'a> {
         };
         while !enough(sums.count) {
             let start = Instant::now();
-            self.estimate(&mut engine, &mut *estimator, sums.count as u64 + 1).context(method.name())?;
+            self.estimate(&mut *engine, &mut *estimator, sums.count as u64 + 1).context(method.name())?;
             sums.took += start.elapsed();
             self.add(&*estimator, &mut sums);
             // what a method learns from a step is the next step's
@@ -154,23 +125,27 @@ impl<'a> Subject<'a> {
     }
 
     /// One step's estimate.
-    fn estimate(&self, engine: &mut CpuEngine<'_>, estimator: &mut dyn Estimator, step: u64) -> anyhow::Result<()> {
+    fn estimate(&self, engine: &mut dyn Engine, estimator: &mut dyn Estimator, step: u64) -> anyhow::Result<()> {
         estimator.begin(self.cpu, step, &self.params);
         let batch = self.batch();
         let base = if estimator.wants_inputs() {
             let mut see = |l, which, inputs: &[f32]| estimator.see(self.cpu, l, which, inputs);
             engine.score_seen(&self.params, &batch, &mut see)?.mean()
         } else if estimator.wants_base() {
-            engine.loss(&self.params, &batch)?.mean()
+            engine.score(&self.params, &batch)?.mean()
         } else {
             f64::NAN
         };
-        let mut pairs = Vec::new();
-        for i in 0..estimator.probes() {
-            let found = engine.losses_along(&self.params, &batch, &estimator.probe(i), &mut || false)?;
-            pairs.push(found.unwrap_or_default().map(LossSum::mean));
+        let (probes, depths) = ((0..estimator.probes()).map(|i| estimator.probe(i)).collect::<Vec<_>>(), estimator.depths());
+        let mut losses = vec![[LossSum::default(); 2]; probes.len() * depths.max(1)];
+        if depths > 0 {
+            engine.losses_by_depth(self.cpu, &self.params, &batch, &probes, &mut losses, &mut || false)?;
+        } else {
+            engine.losses_along_all(self.cpu, &self.params, &batch, &probes, &mut losses, &mut || false)?;
         }
-        estimator.conclude(&Measured { base, pairs: &pairs, depths: &[] }, &self.params);
+        let losses: Vec<[f64; 2]> = losses.into_iter().map(|pair| pair.map(LossSum::mean)).collect();
+        let (pairs, depths): (&[_], &[_]) = if depths > 0 { (&[], &losses) } else { (&losses, &[]) };
+        estimator.conclude(&Measured { base, pairs, depths }, &self.params);
         Ok(())
     }
 
@@ -213,7 +188,7 @@ impl<'a> Subject<'a> {
         let mut groups: Vec<(String, Dots)> = Vec::new();
         for t in self.layout.tensors() {
             let name = match t.id {
-                TensorId::Layer(l, _) => format!("layer {l}"),
+                TensorId::Layer(l, _) | TensorId::Adapter(l, ..) => format!("layer {l}"),
                 TensorId::Embed => "embedding".to_owned(),
                 TensorId::Head => "classifier".to_owned(),
                 _ => "final norm".to_owned(),
