@@ -14,6 +14,7 @@ import json
 import statistics
 import subprocess
 
+import published
 from pool import AUTOANE, Pool, evals, interval, steps, version
 
 # forward passes of a step, with a backward pass counted as one: no gradient of a frozen matrix is formed
@@ -135,6 +136,7 @@ def main():
     rows = table.final(speeds, best)
     record = {"version": version(), "arguments": vars(args), "speeds": speeds, "tuned": best, "rows": rows}
     (table.pool.out / "record.json").write_text(json.dumps(record, indent=1))
+    published.check(str(table.pool.out), args.seeds, args.seconds, list(dict.fromkeys(row["method"] for row in rows)))
     show(rows)
 
 
