@@ -60,9 +60,39 @@ fn recipe() -> Vec<Vec<String>> {
     rows("recipe").iter().map(row).collect()
 }
 
+/// Mean of values, and half of its 95% interval by Student's t.
+fn interval(values: &[f64]) -> (f64, f64) {
+    let n = values.len();
+    let t = [f64::NAN, 12.706, 4.303, 3.182, 2.776][n - 1];
+    let mean = values.iter().sum::<f64>() / n as f64;
+    let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1) as f64;
+    (mean, t * (variance / n as f64).sqrt())
+}
+
+/// Rows of the comparison of methods, for the same seconds.
+fn methods() -> Vec<String> {
+    let all = rows("zo-table");
+    let best = numbers(&all[0], "end");
+    let row = |row: &Json| {
+        let (name, rate) = (row["method"].as_str().unwrap(), row["learning_rate"].as_str().unwrap());
+        let (steps, start, ends) = (row["steps"].as_f64().unwrap(), row["start"].as_f64().unwrap(), numbers(row, "end"));
+        let passes = (steps * row["passes"].as_f64().unwrap()).round();
+        let show = |values: &[f64]| {
+            let (mean, half) = interval(values);
+            format!("{mean:.4} ± {half:.4}")
+        };
+        let lower: Vec<f64> = ends.iter().map(|end| start - end).collect();
+        let above: Vec<f64> = ends.iter().zip(&best).map(|(a, b)| a - b).collect();
+        let above = if name == "backprop" { String::new() } else { format!(" {}", show(&above)) };
+        let (half, end, lower) = (show(&numbers(row, "half")), show(&ends), show(&lower));
+        format!("| {name} | {rate} | {steps} | {passes} | {half} | {end} | {lower} |{above} |")
+    };
+    all.iter().map(row).collect()
+}
+
 /// What is wrong with the measured tables of `readme`: rows of records that it lacks, and rows of it that no record has.
 fn wrong(readme: &str) -> Vec<String> {
-    let ones = speed().into_iter().chain(decode()).map(|row| vec![row]);
+    let ones = speed().into_iter().chain(decode()).chain(methods()).map(|row| vec![row]);
     let records: Vec<Vec<String>> = ones.chain(recipe()).collect();
     let lines: Vec<&str> = readme.lines().collect();
     let missing = records.iter().filter(|forms| !forms.iter().any(|row| lines.contains(&row.as_str())));
@@ -220,4 +250,28 @@ fn a_comparison_of_few_seeds_of_several_programs_or_of_unequal_work_is_not_publi
     };
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.code() == Some(2) && said.contains("fewer than 3 seeds"), "before anything is trained: {said}");
+}
+
+/// Files of `bench --submit-file` under `docs/machines/`: each a row of the page, none of a disturbed machine.
+#[test]
+fn machines() {
+    let page = read("docs/machines.md");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/machines");
+    let mut found = 0;
+    for file in std::fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        let record: Json = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        let figures = &record["figures"];
+        assert_eq!(figures["circumstances"]["disturbed"], serde_json::json!([]), "{}: not a quiet machine", path.display());
+        assert_eq!(record["model"], "stories-36m", "{}: rows compare one model", path.display());
+        let number = |value: &Json| value.as_f64().unwrap();
+        let (cpu, isa) = (record["system"]["cpu"].as_str().unwrap(), figures["isa"].as_str().unwrap());
+        let peak = number(&figures["ceilings"]["gflops"]);
+        let [read, speed] = [&figures["ceilings"]["read_gbps"], &figures["tokens_per_second"]].map(number);
+        let share = 100.0 * number(&figures["of_peak"]);
+        let row = format!("| {cpu} | {}, {isa} | {peak:.0} | {read:.1} | {speed:.0} | {share:.0}% |", figures["threads"]);
+        assert!(page.lines().any(|line| line == row), "docs/machines.md has no row `{row}` of {}", path.display());
+        found += 1;
+    }
+    assert!(found > 0, "no machine");
 }
