@@ -16,5 +16,5 @@ pub use folder::RunFolder;
 pub use host::{RunHost, Shown, TRAJECTORY};
 pub use manners::Manners;
 pub use relay::Relay;
-pub use report::{Predicted, efficiency, summary};
+pub use report::{Predicted, efficiency, flops_of, summary};
 pub use restart::restart;

@@ -30,7 +30,7 @@ mod update;
 
 pub use adapter::Adapter;
 pub use estimator::of as estimator;
-pub use memory::{check_memory, planned_bytes};
+pub use memory::{check_base, check_memory, planned_bytes};
 pub use place::engine;
 pub use update::{optimizer, schedule};
 

@@ -132,7 +132,10 @@ impl Desk {
     /// Why `config` may not be run: it is foreseen to take more memory than the study allows.
     pub fn refusal(&self, state: &State, config: &Config) -> Option<String> {
         let limit = self.study.max_memory?;
-        let need = self.foresight.of(&self.study, config).ok()?;
+        let need = match self.foresight.of(&self.study, config) {
+            Ok(need) => need,
+            Err(error) => return Some(format!("its memory cannot be foreseen: {error:#}")),
+        };
         let bytes = need.bytes + self.program_bytes(state);
         let said = |n: u64| crate::out::bytes(n);
         (bytes > limit).then(|| format!("it is foreseen to take {}, and the study allows {}", said(bytes), said(limit)))

@@ -56,6 +56,9 @@ pub fn run(args: &TrainArgs, out: Out) -> anyhow::Result<u8> {
         return explain(&resolved, &wired, &cpu, out);
     }
     let predicted = Predicted { bytes: wire::check_memory(&resolved.config, &wired.spec, &cpu, out)? };
+    if let Some(adapter) = &wired.adapter {
+        wire::check_base(adapter, predicted.bytes, out);
+    }
     let parts = wire::parts(&resolved.config, &wired, &cpu, out)?;
     let folder = match continued {
         Some(folder) => {
@@ -131,7 +134,9 @@ fn session(
         Ok(outcome) => outcome,
         Err(error) => return Err(bundle(error, &trainer, &host)),
     };
-    energy(&outcome.timings, host.folder(), out)?;
+    if let Err(error) = energy(&outcome.timings, host.folder(), out) {
+        out.warn(format!("what the run took could not be kept: {error:#}"));
+    }
     host.stop_tracking();
     Relay::join(Path::new(&run_dir), &mut outcome);
     if outcome.end == End::Restart {

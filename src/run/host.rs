@@ -281,17 +281,18 @@ impl Host for RunHost<'_> {
     }
 
     fn emit(&mut self, event: &Event) -> anyhow::Result<()> {
-        if !self.switch.recording(event) {
-            self.time(event);
-            return Ok(());
-        }
         let began = Instant::now();
-        self.events.append(event)?;
+        // what a step came to is no record but part of the model
         if let Event::Step(step) = event
             && !step.decided.is_empty()
         {
             train::trajectory::write(&self.folder.path.join(TRAJECTORY), step.step, &step.decided)?;
         }
+        if !self.switch.recording(event) {
+            self.time(event);
+            return Ok(());
+        }
+        self.events.append(event)?;
         self.tensorboard.record(unix_seconds(), event)?;
         self.time(event);
         self.show(event);

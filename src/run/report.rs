@@ -137,7 +137,7 @@ fn device_record(d: &DeviceReport, gradient: f64) -> Value {
 }
 
 /// Floating-point operations of a step for each of its tokens.
-fn flops_of(spec: &ModelSpec, config: &TrainConfig) -> f64 {
+pub fn flops_of(spec: &ModelSpec, config: &TrainConfig) -> f64 {
     let flops = flops_per_token(spec, config.seq_len);
     match config.method {
         Method::Backprop => flops.train,

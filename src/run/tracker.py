@@ -20,8 +20,11 @@ def begin(name, run):
         os.environ.setdefault("WANDB_SILENT", "true")
         import wandb
         project, folder = os.environ.get("WANDB_PROJECT", run["project"]), os.environ.get("WANDB_DIR", run["folder"])
-        return wandb.init(project=project, name=run["name"], id=os.environ.get("WANDB_RUN_ID", run["id"]), resume="allow",
-                          dir=folder, config=run["settings"])
+        session = wandb.init(project=project, name=run["name"], id=os.environ.get("WANDB_RUN_ID", run["id"]), resume="allow",
+                             dir=folder, config=run["settings"])
+        session.define_metric("step")
+        session.define_metric("*", step_metric="step")
+        return session
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     import trackio
     project = os.environ.get("TRACKIO_PROJECT", run["project"])
@@ -36,7 +39,10 @@ def main():
         event = json.loads(line)
         tags = TAGS.get(event["type"], {})
         values = {tag: event[key] for key, tag in tags.items() if event.get(key) is not None}
-        if values:
+        if values and sys.argv[1] == "wandb":
+            # its own count of steps never goes back, as a run that is resumed does
+            session.log(values | {"step": event["step"]})
+        elif values:
             session.log(values, step=event["step"])
     session.finish()
 

@@ -18,7 +18,7 @@ pub fn planned_bytes(config: &TrainConfig, spec: &ModelSpec, cpu: &Cpu) -> u64 {
     let sizes = if config.lora && config.device == Device::Cpu { sizes.sparing() } else { sizes };
     let zeroth = config.method.is_zeroth_order();
     let floats = if config.lora {
-        // the base is held already; a copy where it is multiplied out; the adapter and its gradient
+        // the base is mapped; a copy where it is multiplied out; the adapter and its gradient
         let trained = Layout::of_adapter(spec, &adapter::adapter_spec(config));
         let copies = usize::from(config.lora_form == LoraForm::Merged);
         // from losses: the adapter at every point of a pass instead of a gradient
@@ -41,6 +41,18 @@ pub fn planned_bytes(config: &TrainConfig, spec: &ModelSpec, cpu: &Cpu) -> u64 {
 
 /// Bytes of surfaces, all wired, up to which training on the engine of a Mac with 16 GB was seen to gain anything.
 const MANY_SURFACES: u64 = 220_000_000;
+
+/// Warns where a frozen base stays on the disk for want of memory: every pass reads it again.
+pub fn check_base(adapter: &super::Adapter, predicted: u64, out: Out) {
+    let engine::BaseWeights::Stored(base) = &adapter.base else { return };
+    let (base, total) = (base.bytes() as u64, meter::total_memory().unwrap_or(u64::MAX));
+    if base.saturating_add(predicted) > total {
+        let [base, total] = [base, total].map(crate::out::bytes);
+        out.warn(format!(
+            "the base takes {base}, and this machine has {total} for it and all else: it will be read from the disk in every pass"
+        ));
+    }
+}
 
 /// Refuses a run that cannot fit, and names the cheapest fixes with what they would need.
 ///

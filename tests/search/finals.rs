@@ -63,3 +63,34 @@ fn without_a_winner_the_test_stays_closed() {
     let ran = place.json(&["search", "run", "s", "--trials", "1", "--json"]);
     assert_eq!(ran["trials"].as_array().unwrap().len(), 2, "the search may go on");
 }
+
+/// The winner is settled when the test is opened: a trial that is being run could still take its place.
+#[cfg(unix)]
+#[test]
+fn the_test_stays_closed_while_a_trial_is_running() {
+    use std::process::{Command, Stdio};
+    let place = Place::new();
+    let declared = ["--param", "learning-rate=1e-6..1e-1:log", "--seeds", "2", "--trial-tokens", "6400", "--trials", "20"];
+    place.declared(&declared, &["--seq-len", "16", "--learning-rate", "1e-6"]);
+    place.json(&["search", "propose", "s", "--set", "learning-rate=2e-2", "--json"]);
+    place.json(&["search", "run", "s", "--trials", "2", "--json"]);
+    place.json(&["search", "propose", "s", "--set", "learning-rate=1e-2", "--json"]);
+    let lines = place.journal().len();
+    let mut worker =
+        place.command(&["search", "run", "s", "--trials", "1"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    while place.journal().len() == lines {
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    let signal = |name: &str| assert!(Command::new("kill").args([name, &worker.id().to_string()]).status().unwrap().success());
+    signal("-STOP");
+    let running = place.json(&["search", "status", "s", "--json"])["running"].as_u64();
+    if running == Some(1) {
+        place.fails(&["search", "final", "s"], 1, "is running and could be kept yet");
+        assert!(place.journal().iter().all(|l| l["user_attr"].get("final_opened").is_none()));
+    } else {
+        println!("SKIPPED: the trial was over before it could be held");
+    }
+    worker.kill().unwrap();
+    worker.wait().unwrap();
+    assert_eq!(place.json(&["search", "final", "s", "--json"])["opened"], true, "a dead worker's trial is none");
+}

@@ -150,7 +150,8 @@ impl Engine for Adapting<'_, OnCpu> {
         losses: &mut [[LossSum; 2]],
         stop: &mut dyn FnMut() -> bool,
     ) -> Result<bool, EngineError> {
-        if self.merged.is_some() {
+        let form = self.walk.context().adapter.as_ref().map(|plan| plan.spec().form);
+        if self.merged.is_some() || form != Some(AdapterForm::Split) {
             return Err(EngineError::AdapterAlone { what: "losses after each block" });
         }
         let (layers, at_once) = (losses.len() / probes.len().max(1), self.at_once(batch));

@@ -114,9 +114,10 @@ fn all_points_in_one_pass_are_a_pass_for_each() {
 fn without_an_adapter_beside_the_base_it_is_an_error() {
     let case = Case::new(false);
     let cpu = Cpu::new(1);
-    let walk = CpuEngine::new(&cpu, &case.spec, Shape { rows: ROWS, seq: SEQ }, Options::INFERENCE);
-    let merged = AdapterSpec { form: AdapterForm::Merged, ..case.plan.clone() };
-    let mut engine = Adapting::new(walk, case.base.clone(), &merged);
-    let found = engine.losses_by_depth(&cpu, &case.adapter, &case.batch(), &[], &mut [], &mut || false);
-    assert!(matches!(found, Err(EngineError::AdapterAlone { .. })), "{found:?}");
+    for form in [AdapterForm::Merged, AdapterForm::Dora] {
+        let walk = CpuEngine::new(&cpu, &case.spec, Shape { rows: ROWS, seq: SEQ }, Options::INFERENCE);
+        let mut engine = Adapting::new(walk, case.base.clone(), &AdapterSpec { form, ..case.plan.clone() });
+        let found = engine.losses_by_depth(&cpu, &case.adapter, &case.batch(), &[], &mut [], &mut || false);
+        assert!(matches!(found, Err(EngineError::AdapterAlone { .. })), "{form:?}: {found:?}");
+    }
 }

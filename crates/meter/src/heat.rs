@@ -55,6 +55,9 @@ fn degrees(file: &Path) -> Option<f64> {
     Some(milli / 1000.0).filter(|c| (-50.0..200.0).contains(c))
 }
 
+/// Degrees below which a zone that acts says nothing of a processor.
+const HAND: f64 = 70.0;
+
 /// The level of a zone at `celsius`, where the kernel has temperatures for it to act at.
 fn trips(zone: &Path, celsius: f64) -> Option<usize> {
     let mut level = None;
@@ -66,7 +69,8 @@ fn trips(zone: &Path, celsius: f64) -> Option<usize> {
             "hot" | "critical" => 3,
             _ => continue,
         };
-        let Some(at) = at else { continue };
+        // of some boards a zone acts at what a hand feels, and says nothing of the processor
+        let Some(at) = at.filter(|at| reached == 3 || *at >= HAND) else { continue };
         level = level.max(Some(if celsius >= at { reached } else { 0 }));
     }
     level

@@ -118,7 +118,11 @@ impl Study {
     }
 
     /// Whether every number is one that a declaration could have had.
-    fn check(&self) -> Result<(), String> {
+    /// Whether it is one that can be run, and opened again.
+    ///
+    /// # Errors
+    /// What is out of range, in words.
+    pub fn check(&self) -> Result<(), String> {
         self.space.check()?;
         let params = &self.space.params;
         if self.baseline.len() != params.len() {

@@ -58,9 +58,11 @@ struct Found {
 /// Measures each of `methods`.
 pub(super) fn run(job: &Job, methods: &Estimators, args: &BenchArgs, cpu: &Cpu, out: Out) -> anyhow::Result<()> {
     let subject = Subject::new(job, args, cpu, out)?;
-    let methods: Vec<Method> = methods.0.iter().copied().filter(|m| subject.is_adapter() || *m != Method::Dszo).collect();
+    let methods: Vec<Method> = methods.0.iter().copied().filter(|m| subject.is_beside() || *m != Method::Dszo).collect();
     if methods.is_empty() {
-        return Err(exit::usage("dszo estimates the gradient of an adapter: add --data with --lora, or name the run of one"));
+        return Err(exit::usage(
+            "dszo estimates the gradient of an adapter in split form: add --data with --lora, or name the run of one",
+        ));
     }
     let (n, batch) = (subject.layout.len(), subject.batch());
     let of = if subject.is_adapter() { " of an adapter" } else { "" };

@@ -1,11 +1,12 @@
 //! The end of a study: baseline against winner on fresh seeds, on a text that no trial has seen, opened once; then the winner
 //! with each of its changes left out.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use search::journal::{Op, State};
+use anyhow::Context;
+use search::journal::{Op, State, TrialState};
 use search::{Config, SearchError, stats};
 use serde_json::{Value as Json, json};
 
@@ -31,13 +32,13 @@ pub fn run(folder: &Path, out: Out) -> anyhow::Result<()> {
         out.line(verdict(&desk, &state).unwrap_or_default())?;
         return out.json(found);
     }
-    let Some((winner, config)) = desk.incumbent(&state).filter(|(_, c)| *c != desk.study.baseline) else {
+    if desk.incumbent(&state).is_none_or(|(_, config)| config == desk.study.baseline) {
         let said = verdict(&desk, &state).unwrap_or_default();
         out.line(&said)?;
         return out.json(&json!({ "verdict": said, "opened": false, "detectable": calibration.detectable }));
-    };
+    }
     let _alone = alone(&desk)?;
-    open(&desk, winner)?;
+    let (winner, config) = open(&desk)?;
     let stop = Stop::listen()?;
     let comparison = Comparison { desk: &desk, stop: &stop, test: test_text(&desk)? };
     let found = comparison.all(winner, &config)?;
@@ -47,24 +48,29 @@ pub fn run(folder: &Path, out: Out) -> anyhow::Result<()> {
     out.json(&found)
 }
 
-/// Notes that the test was opened, and for whom. No trial runs after that, so that what was killed here goes on with the same
-/// runs over the same seeds: still one look.
-fn open(desk: &Desk, winner: usize) -> anyhow::Result<()> {
-    let decide = |state: &State| -> anyhow::Result<(Vec<Op>, ())> {
-        match state.attrs.get("final_opened") {
-            Some(opened) if opened["winner"] == json!(winner) => return Ok((Vec::new(), ())),
-            Some(opened) => {
-                let message = format!(
-                    "the locked test was opened for another winner than trial {winner} ({opened}); a second look would not be a test"
-                );
-                return Err(Exit::new(FAILURE, message).into());
+/// Notes that the test was opened, and for whom. No trial is begun after that, and none may be under way, so that what was killed
+/// here goes on with the same runs over the same seeds: still one look.
+fn open(desk: &Desk) -> anyhow::Result<(usize, Config)> {
+    let decide = |state: &State| -> anyhow::Result<(Vec<Op>, (usize, Config))> {
+        let found = desk.incumbent(state).ok_or_else(|| usage("the study has no incumbent: `search run` first"))?;
+        if let Some(opened) = state.attrs.get("final_opened") {
+            if opened["winner"] == json!(found.0) {
+                return Ok((Vec::new(), found));
             }
-            None => (),
+            let message = format!(
+                "the locked test was opened for another winner than trial {} ({opened}); a second look would not be a test",
+                found.0
+            );
+            return Err(Exit::new(FAILURE, message).into());
         }
-        let value = json!({ "at": search::journal::now(), "winner": winner });
-        Ok((vec![Op::StudyAttr { study: state.study.unwrap_or_default(), key: "final_opened".into(), value }], ()))
+        if let Some(trial) = state.trials.iter().find(|t| t.state == TrialState::Running && !desk.is_dead(&t.worker)) {
+            let message = format!("trial {} is running and could be kept yet: wait for it, or stop its worker", trial.number);
+            return Err(Exit::new(FAILURE, message).into());
+        }
+        let value = json!({ "at": search::journal::now(), "winner": found.0 });
+        Ok((vec![Op::StudyAttr { study: state.study.unwrap_or_default(), key: "final_opened".into(), value }], found))
     };
-    desk.journal.transact(decide).map(|_| ())
+    Ok(desk.journal.transact(decide)?.0)
 }
 
 /// Held while the final runs are made, so that two processes do not make them twice.
@@ -72,7 +78,11 @@ fn alone(desk: &Desk) -> anyhow::Result<File> {
     let folder = desk.folder.join("final");
     std::fs::create_dir_all(&folder)?;
     let file = File::create(folder.join("lock"))?;
-    file.try_lock().map_err(|_| Exit::new(FAILURE, "another `search final` of this study is running"))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(Exit::new(FAILURE, "another `search final` of this study is running").into()),
+        Err(TryLockError::Error(error)) => return Err(error).context("final/lock"),
+    }
     Ok(file)
 }
 

@@ -11,6 +11,7 @@ use serde_json::{Value as Json, json};
 use super::new::resolve;
 use crate::config::{Resolved, SETTINGS};
 use crate::out::Out;
+use crate::run::flops_of;
 use crate::wire;
 
 /// What a run needs.
@@ -18,7 +19,7 @@ use crate::wire;
 pub struct Need {
     /// Bytes at the peak, beyond what the program itself holds.
     pub bytes: u64,
-    /// FLOPs of a token, forward and backward.
+    /// FLOPs of a token: of all passes of its step.
     pub flops_per_token: f64,
 }
 
@@ -52,10 +53,7 @@ impl Foresight {
         if let (Some(base), Some(shape)) = (&self.base, study.shape) {
             spec = shaped(base, shape.with(&study.space, config))?.with_vocab(spec.vocab);
         }
-        Ok(Need {
-            bytes: wire::planned_bytes(&resolved.config, &spec, &cpu),
-            flops_per_token: model::flops_per_token(&spec, resolved.config.seq_len).train,
-        })
+        Ok(Need { bytes: wire::planned_bytes(&resolved.config, &spec, &cpu), flops_per_token: flops_of(&spec, &resolved.config) })
     }
 
     /// The model over the ids that training sees. Data are opened once for each way to prepare them.

@@ -268,6 +268,7 @@ fn is_typed(resolved: &Resolved, key: &str) -> bool {
 }
 
 fn check_statistics(study: &Study) -> anyhow::Result<()> {
+    study.check().map_err(usage)?;
     let r = &study.rules;
     if !(r.alpha > 0.0 && r.alpha < 0.5) {
         return Err(usage(format!("--alpha {}: expected more than 0 and less than 0.5", r.alpha)));

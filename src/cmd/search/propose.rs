@@ -46,6 +46,8 @@ pub fn run(args: &SearchProposeArgs, out: Out) -> anyhow::Result<()> {
         let attrs = json!({ "source": "proposed", "hypothesis": args.why });
         Ok((vec![Op::Enqueue { study: state.study.unwrap_or_default(), fixed: space.json(&config), attrs }], number))
     };
+    // what memory is foreseen from takes time, which is not for the journal's lock
+    decide(&desk.journal.state()?)?;
     let (number, state) = desk.journal.transact(decide)?;
     let trial = state.trials.get(number);
     let params = trial.and_then(|t| t.config(space).or_else(|| t.fixed(space))).map(|c| space.json(&c));

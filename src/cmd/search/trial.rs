@@ -155,7 +155,7 @@ impl Limit {
     /// Of the study, or ten times what the baseline took and at least a minute.
     fn of(desk: &Desk, state: &State) -> Limit {
         let measured = |key: &str| state.attrs.get(key).and_then(Json::as_f64);
-        let measured = measured("cpu_seconds").or_else(|| measured("wall_seconds")).map(|s| (10.0 * s).max(60.0));
+        let measured = measured("cpu_seconds").map(|s| (10.0 * s).max(60.0));
         let cpu = desk.study.time_limit.or(measured).unwrap_or(FIRST_LIMIT).min(1e8);
         Limit { cpu, wall: (10.0 * cpu).max(600.0) }
     }

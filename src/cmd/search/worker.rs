@@ -73,6 +73,8 @@ fn work(desk: &Desk, left: &AtomicUsize, stop: &Stop, out: Out) -> anyhow::Resul
         if left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_err() {
             return Ok(());
         }
+        // what memory is foreseen from takes time, which is not for the journal's lock: once before it, then from what is known
+        next(desk, &desk.journal.state()?)?;
         let task = desk.journal.transact::<Task, SearchError>(|state| next(desk, state))?.0;
         let (candidate, result) = match task {
             Task::Wait => {

@@ -21,14 +21,16 @@ struct Functions {
     error_string: unsafe extern "C" fn(Status) -> *const c_char,
     count: unsafe extern "C" fn(*mut c_uint) -> Status,
     handle: unsafe extern "C" fn(c_uint, *mut Handle) -> Status,
-    /// Millijoules since the driver was loaded.
-    energy: unsafe extern "C" fn(Handle, *mut u64) -> Status,
+    /// Millijoules since the driver was loaded; drivers of before 2018 have no such function.
+    energy: Option<unsafe extern "C" fn(Handle, *mut u64) -> Status>,
     /// Milliwatts.
     power: unsafe extern "C" fn(Handle, *mut c_uint) -> Status,
 }
 
 /// A GPU and what it has used.
 struct Gpu {
+    /// Number among those of the driver.
+    index: c_uint,
     handle: Handle,
     how: How,
     joules: f64,
@@ -89,21 +91,24 @@ impl Nvml {
         let mut count = 0;
         // SAFETY: `count` is there to be written.
         check(&functions, "nvmlDeviceGetCount", unsafe { (functions.count)(&mut count) })?;
+        let mut silent = "the driver shows no GPU".to_owned();
         for index in 0..count {
             let mut handle = std::ptr::null_mut();
             // SAFETY: `handle` is there to be written.
             let status = unsafe { (functions.handle)(index, &mut handle) };
             check(&functions, "nvmlDeviceGetHandleByIndex", status)?;
-            let how = match energy(&functions, handle) {
-                Ok(now) => How::Counter(now),
-                Err(_) => {
-                    power(&functions, handle)?;
-                    How::Power(Instant::now())
+            // a GPU that tells neither is left out: another may do the work
+            let how = match (energy(&functions, handle), power(&functions, handle)) {
+                (Ok(now), _) => How::Counter(now),
+                (_, Ok(_)) => How::Power(Instant::now()),
+                (_, Err(why)) => {
+                    silent = format!("GPU {index} tells nothing: {why}");
+                    continue;
                 }
             };
-            nvml.gpus.push(Gpu { handle, how, joules: 0.0 });
+            nvml.gpus.push(Gpu { index, handle, how, joules: 0.0 });
         }
-        if nvml.gpus.is_empty() { Err("the driver shows no GPU".to_owned()) } else { Ok(nvml) }
+        if nvml.gpus.is_empty() { Err(silent) } else { Ok(nvml) }
     }
 }
 
@@ -118,7 +123,7 @@ fn load(library: &Loaded) -> Result<Functions, String> {
             error_string: library.function(c"nvmlErrorString")?,
             count: library.function(c"nvmlDeviceGetCount_v2")?,
             handle: library.function(c"nvmlDeviceGetHandleByIndex_v2")?,
-            energy: library.function(c"nvmlDeviceGetTotalEnergyConsumption")?,
+            energy: library.function(c"nvmlDeviceGetTotalEnergyConsumption").ok(),
             power: library.function(c"nvmlDeviceGetPowerUsage")?,
         })
     }
@@ -138,9 +143,10 @@ fn check(functions: &Functions, what: &str, status: Status) -> Result<(), String
 
 #[allow(unsafe_code)]
 fn energy(functions: &Functions, gpu: Handle) -> Result<u64, String> {
+    let count = functions.energy.ok_or("the driver counts no energy")?;
     let mut millijoules = 0;
     // SAFETY: the handle is the library's, the number there to be written.
-    let status = unsafe { (functions.energy)(gpu, &mut millijoules) };
+    let status = unsafe { count(gpu, &mut millijoules) };
     check(functions, "nvmlDeviceGetTotalEnergyConsumption", status).map(|()| millijoules)
 }
 
@@ -158,7 +164,7 @@ impl PowerMeter for Nvml {
     }
 
     fn parts(&self) -> Vec<Part> {
-        (0..self.gpus.len()).map(|i| Part::new(format!("gpu-{i}"), true)).collect()
+        self.gpus.iter().map(|gpu| Part::new(format!("gpu-{}", gpu.index), true)).collect()
     }
 
     fn joules(&mut self) -> Result<Vec<f64>, String> {

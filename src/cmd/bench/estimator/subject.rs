@@ -128,6 +128,11 @@ impl<'a> Subject<'a> {
         self.adapter.is_some()
     }
 
+    /// Whether it is an adapter in split form.
+    pub fn is_beside(&self) -> bool {
+        self.is_adapter() && self.config.lora_form == LoraForm::Split
+    }
+
     /// What computes losses there.
     pub fn engine(&self, options: Options) -> Box<dyn Engine + 'a> {
         let walk = CpuEngine::new(self.cpu, &self.spec, wire::engine_shape(&self.config).0, options);
