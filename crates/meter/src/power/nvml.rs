@@ -238,8 +238,15 @@ mod tests {
         0
     }
 
-    const FAKE: Functions =
-        Functions { init: fine, shutdown: fine, error_string: words, count: two, handle, energy: energy_of, power: power_of };
+    const FAKE: Functions = Functions {
+        init: fine,
+        shutdown: fine,
+        error_string: words,
+        count: two,
+        handle,
+        energy: Some(energy_of),
+        power: power_of,
+    };
 
     #[test]
     fn counters_are_read_as_millijoules_and_older_gpus_by_their_power() {
@@ -250,6 +257,23 @@ mod tests {
         let joules = nvml.joules().unwrap();
         assert_eq!(joules[0], 2.5);
         assert!(joules[1] >= 10.0 && joules[1] < 250.0, "250 W for 40 ms or a little more: {joules:?}");
+    }
+
+    unsafe extern "C" fn silent(_: Handle, _: *mut c_uint) -> Status {
+        3
+    }
+
+    #[test]
+    fn a_gpu_that_tells_nothing_hides_no_other() {
+        let parts = |functions| Nvml::with(functions).map(|nvml| nvml.parts());
+        assert_eq!(parts(Functions { power: silent, ..FAKE }).unwrap(), [Part::new("gpu-0", true)]);
+        assert_eq!(
+            parts(Functions { energy: None, ..FAKE }).unwrap().len(),
+            2,
+            "by their power, where the driver counts nothing"
+        );
+        let why = parts(Functions { energy: None, power: silent, ..FAKE }).unwrap_err();
+        assert!(why.starts_with("GPU 1 tells nothing: nvmlDeviceGetPowerUsage"), "{why}");
     }
 
     #[test]
