@@ -9,7 +9,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::exit::Exit;
 
-/// Whether Ctrl-C was pressed or SIGTERM came. A second Ctrl-C ends the process at once.
+/// Whether Ctrl-C was pressed or SIGTERM came. A Ctrl-C after either ends the process at once.
 #[derive(Debug)]
 pub struct Stop {
     interrupt: Arc<AtomicBool>,
@@ -25,6 +25,7 @@ impl Stop {
         let stop = Stop { interrupt: Arc::default(), terminate: Arc::default() };
         let listen = || {
             signal_hook::flag::register_conditional_shutdown(SIGINT, 130, stop.interrupt.clone())?;
+            signal_hook::flag::register_conditional_shutdown(SIGINT, 130, stop.terminate.clone())?;
             signal_hook::flag::register(SIGINT, stop.interrupt.clone())?;
             signal_hook::flag::register(SIGTERM, stop.terminate.clone())
         };

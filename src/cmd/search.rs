@@ -21,6 +21,7 @@ use search::{Config, Journal, Study};
 use serde_json::Value as Json;
 
 use crate::cli::SearchVerb;
+use crate::exit::{Exit, MISSING};
 use crate::out::Out;
 
 pub use page::run as report;
@@ -61,6 +62,10 @@ pub struct Desk {
 impl Desk {
     /// Opens the study in `folder` to look at it, or to write single operations.
     pub fn open(folder: &Path) -> anyhow::Result<Desk> {
+        if !folder.join("study.json").exists() {
+            let message = format!("{}: no study is there; `search new` declares one", folder.display());
+            return Err(Exit::new(MISSING, message).into());
+        }
         let study = Study::load(folder)?;
         let journal = Journal::open(&folder.join(JOURNAL), &study.name, &worker_name())?;
         if journal.state()?.study.is_none() {
@@ -186,6 +191,28 @@ fn worker_name() -> String {
     format!("autoane-{}-{n}-{time:x}", std::process::id())
 }
 
+/// Three digits of a small number.
+fn significant(x: f64) -> String {
+    let decimals = if x > 0.0 { (2.0 - x.log10().floor()).clamp(0.0, 12.0) as usize } else { 4 };
+    format!("{x:.decimals$}")
+}
+
+/// The smallest effect that the study can detect: by its calibration, or by how paired runs of its trials have come to differ, where
+/// that is more, for configurations far from each other vary more than a small change does.
+pub fn detectable(desk: &Desk, state: &State, calibration: &Calibration) -> f64 {
+    let deviation = |trial: &Trial| {
+        let gain = trial.attrs.get("gain")?;
+        let of = |key: &str| gain.get(key).and_then(Json::as_f64);
+        let n = of("pairs").filter(|n| *n >= 2.0)?;
+        Some((of("high")? - of("low")?) / 2.0 * n.sqrt() / search::stats::t_upper(0.025, n - 1.0))
+    };
+    let mut seen: Vec<f64> = state.trials.iter().filter_map(deviation).filter(|d| d.is_finite()).collect();
+    seen.sort_by(f64::total_cmp);
+    let middle = seen.get(seen.len() / 2).copied().unwrap_or(0.0);
+    let by_trials = search::calibration::detectable(middle, &desk.study.rules, search::calibration::POWER);
+    calibration.detectable.max(by_trials)
+}
+
 /// The verdict of a whole study in a sentence; none before its noise is known.
 pub fn verdict(desk: &Desk, state: &State) -> Option<String> {
     let calibration = desk.calibration(state)?;
@@ -196,8 +223,8 @@ pub fn verdict(desk: &Desk, state: &State) -> Option<String> {
     let (best, _) = desk.incumbent(state)?;
     let objective = desk.study.objective.name();
     if best == baseline {
-        let detectable = calibration.detectable;
-        return Some(format!("no detectable improvement, smallest detectable effect {detectable:.4} {objective}"));
+        let detectable = significant(detectable(desk, state, &calibration));
+        return Some(format!("no detectable improvement, smallest detectable effect {detectable} {objective}"));
     }
     let gain = state.trials.get(best).and_then(|t| t.attrs.get("gain")).cloned().unwrap_or_default();
     let of = |key: &str| gain.get(key).and_then(Json::as_f64).unwrap_or(f64::NAN);

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use crate::place::Place;
+use crate::place::{Place, SHAPE};
 use crate::{git, repository};
 
 /// It edited a source file by regular expressions, rounded the learning rate to two digits, and `git reset --hard` took the
@@ -103,4 +103,36 @@ fn every_trial_leaves_its_row_whatever_its_verdict_and_a_finished_row_never_chan
 fn a_study_without_a_model_is_refused() {
     let place = Place::new();
     place.fails(&["search", "new", "t", "--param", "weight-decay=0..0.2"], 2, "name a model after `--`");
+}
+
+/// What a study could not run, or would measure otherwise than it says, is refused when it is declared.
+#[test]
+fn a_study_that_cannot_be_what_it_says_is_refused_at_once() {
+    let place = Place::new();
+    let model = ["--model-config", SHAPE, "--data", "tokens.bin", "--seq-len", "16"];
+    let refused = |words: &[&str], more: &[&str], code: i32, said: &str| {
+        place.fails(&[&["search", "new", "x"], words, &["--"], &model[..], more].concat(), code, said);
+        assert!(!place.path("x").join("study.json").exists());
+    };
+    let rate = ["--param", "learning-rate=1e-4..1e-2:log"];
+    refused(&[&rate[..], &["--trial-tokens", "320"]].concat(), &["--steps", "2"], 2, "every run spends one of them");
+    refused(&[&rate[..], &["--test-data", "nothere.txt"]].concat(), &[], 66, "nothere.txt");
+    refused(&["--param", "val-tokens=64|128"], &[], 2, "no part of a recipe");
+    refused(&["--param", "seed=1..3"], &[], 2, "no part of a recipe");
+    refused(&["--param", "learning-rate=0..1:log"], &[], 2, "does not begin above 0");
+    refused(&["--param", "method=backprop|ff"], &[], 2, "ff");
+    place.fails(&["search", "run", "nothere"], 66, "`search new` declares one");
+    place.study(&[]);
+    place.fails(&[&["search", "new", "s"], &rate[..], &["--", "stories-1m"]].concat(), 73, "`search run s` goes on with it");
+}
+
+/// Who runs a worker has settings of his own; the runs have those that were declared.
+#[test]
+fn the_environment_of_a_worker_changes_no_run() {
+    let place = Place::new();
+    place.study(&[]);
+    let output = place.command(&["search", "run", "s", "--trials", "1"]).env("AUTOANE_BATCH_SIZE", "1").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let config = fs::read_to_string(place.path("s/trials/0000/candidate-1/run/config.resolved.toml")).unwrap();
+    assert!(config.lines().any(|l| l.starts_with("batch-size = 2")), "{config}");
 }

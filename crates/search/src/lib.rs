@@ -22,7 +22,7 @@ pub use journal::Journal;
 pub use race::{Race, Verdict};
 pub use rng::Rng;
 pub use shape::Shape;
-pub use space::{Config, Param, Space};
+pub use space::{Config, Param, Range, Space};
 pub use study::Study;
 
 #[cfg(test)]

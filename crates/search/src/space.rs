@@ -221,7 +221,7 @@ fn numeric(low: &str, high: &str, how: &str) -> Result<Range, String> {
     if let Some((low, high)) = whole {
         let step = step.unwrap_or(1);
         if high < low || step < 1 || (log && low < 1) {
-            return Err("an empty range, or a logarithm below 1".into());
+            return Err("an empty range, or a logarithm of a range that does not begin above 0".into());
         }
         return Ok(Range::Int { low, high: high - (high - low) % step, step, log });
     }

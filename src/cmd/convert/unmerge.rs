@@ -15,6 +15,12 @@ use crate::wire;
 /// # Errors
 /// A usage error for a run without an adapter; 65 when the model is another one by now.
 pub fn base(args: &ConvertArgs, out: Out) -> anyhow::Result<PathBuf> {
+    if !args.input.exists() {
+        return Err(Exit::new(exit::MISSING, format!("{}: no such run", args.input.display())).into());
+    }
+    if args.assumed.base.is_some() {
+        return Err(exit::usage("--base: a run knows its base, by its weights: leave it out with --unmerge"));
+    }
     let folder = RunFolder::resume(&args.input)?;
     let mut resolved = Resolved::of(&Sources { resume: Some(args.input.clone()), ..Sources::default() })?;
     let no_adapter = || exit::usage(format!("{} trained no adapter (--lora): leave --unmerge out", args.input.display()));

@@ -35,12 +35,15 @@ pub fn run(folder: &Path, out: Out) -> anyhow::Result<()> {
     if desk.incumbent(&state).is_none_or(|(_, config)| config == desk.study.baseline) {
         let said = verdict(&desk, &state).unwrap_or_default();
         out.line(&said)?;
-        return out.json(&json!({ "verdict": said, "opened": false, "detectable": calibration.detectable }));
+        return out
+            .json(&json!({ "verdict": said, "opened": false, "detectable": super::detectable(&desk, &state, &calibration) }));
     }
     let _alone = alone(&desk)?;
+    // a text that is not there must not cost the study its one look
+    let test = test_text(&desk)?;
     let (winner, config) = open(&desk)?;
     let stop = Stop::listen()?;
-    let comparison = Comparison { desk: &desk, stop: &stop, test: test_text(&desk)? };
+    let comparison = Comparison { desk: &desk, stop: &stop, test };
     let found = comparison.all(winner, &config)?;
     let study = state.study.unwrap_or_default();
     desk.journal.write(vec![Op::StudyAttr { study, key: "final".into(), value: found.clone() }])?;
@@ -89,7 +92,9 @@ fn alone(desk: &Desk) -> anyhow::Result<File> {
 /// The locked text; none where the data are the user's and no test was named.
 fn test_text(desk: &Desk) -> anyhow::Result<Option<PathBuf>> {
     if let Some(path) = &desk.study.test_data {
-        return Ok(Some(path.into()));
+        let path = PathBuf::from(path);
+        path.metadata().with_context(|| format!("--test-data {}: the text of the final comparison", path.display()))?;
+        return Ok(Some(path));
     }
     if desk.study.train.iter().any(|a| a.starts_with("--data=") && a != "--data=stories") {
         return Ok(None);
@@ -201,6 +206,7 @@ impl Comparison<'_> {
 
     fn evaluate(&self, run: &Path, test: &Path) -> anyhow::Result<f64> {
         let mut command = Command::new(std::env::current_exe()?);
+        trial::without_settings(&mut command);
         command.arg("eval").arg(run.join("checkpoints/last")).arg("--data").arg(test);
         command.args(["--val-fraction", "1", "--json", "-q"]);
         command.args(self.desk.study.train.iter().filter(|a| a.starts_with("--threads=")));

@@ -47,7 +47,7 @@ impl Foresight {
     /// Those of `train` with these arguments: rules between settings, and its data.
     pub fn of(&self, study: &Study, config: &Config) -> anyhow::Result<Need> {
         let words: Vec<String> = self.words.iter().cloned().chain(flags(study, config)).collect();
-        let resolved = resolve(&words)?;
+        let resolved = resolve(&words, Vec::new())?;
         let cpu = wire::cpu(&resolved.config)?;
         let mut spec = self.spec(&resolved, &cpu)?;
         if let (Some(base), Some(shape)) = (&self.base, study.shape) {

@@ -13,17 +13,26 @@ use serde_json::{Value as Json, json};
 use super::foresee::Foresight;
 use crate::cli::{self, SearchNewArgs, Verb};
 use crate::config::{ModelChoice, Origin, Resolved, SETTINGS, nearest, setting};
-use crate::exit::usage;
+use crate::exit::{CANNOT_WRITE, Exit, MISSING, usage};
 use crate::out::Out;
 
 /// Makes the folder of the study.
 pub fn run(args: &SearchNewArgs, out: Out) -> anyhow::Result<()> {
+    let there = args.study.join("study.json");
+    if there.exists() {
+        let folder = args.study.display();
+        let message =
+            format!("{} is there: `search run {folder}` goes on with it; a new study needs another name", there.display());
+        return Err(Exit::new(CANNOT_WRITE, message).into());
+    }
     let space = space(args)?;
-    let resolved = resolve(&args.train)?;
+    let env = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect();
+    let resolved = resolve(&args.train, env)?;
     let shaped = space.params.iter().any(|p| shape::NAMES.contains(&p.name.as_str()));
     let base = if shaped { Some(base_model(&resolved)?) } else { None };
     let study = study(args, space, &resolved, base.as_ref().map(|(s, _)| *s))?;
     check_statistics(&study)?;
+    check_configurations(&study)?;
     check_needs(&study, &resolved, base.as_ref().map(|(_, config)| config.clone()))?;
     if study.branch.is_some() {
         Repository::of(Path::new("."))?.require_clean(&args.study)?;
@@ -44,6 +53,22 @@ pub fn run(args: &SearchNewArgs, out: Out) -> anyhow::Result<()> {
         std::fs::write(args.study.join("program.md"), super::propose::program(&study, &args.study))?;
     }
     describe(args, &study, out)
+}
+
+/// What `train` would refuse of the baseline, or of it with one other choice, is refused before anything is run.
+fn check_configurations(study: &Study) -> anyhow::Result<()> {
+    let words =
+        |config: &Config| study.train.iter().cloned().chain(super::foresee::flags(study, config)).collect::<Vec<String>>();
+    resolve(&words(&study.baseline), Vec::new())?;
+    for (i, param) in study.space.params.iter().enumerate() {
+        let search::Range::Choice(choices) = &param.range else { continue };
+        for choice in 0..choices.len() {
+            let mut config = study.baseline.clone();
+            config[i] = choice as f64;
+            resolve(&words(&config), Vec::new())?;
+        }
+    }
+    Ok(())
 }
 
 /// A study that compares equal work, or bounds memory, must be able to foresee both; its baseline must be allowed.
@@ -105,7 +130,29 @@ fn check_name(param: &Param) -> anyhow::Result<()> {
     if shape::NAMES.contains(&name) {
         return Ok(());
     }
-    let reserved = ["seed", "out", "steps", "tokens", "max-time", "model", "model-config"];
+    let reserved = [
+        "seed",
+        "out",
+        "steps",
+        "tokens",
+        "max-time",
+        "model",
+        "model-config",
+        "data",
+        "val-tokens",
+        "val-fraction",
+        "threads",
+        "polite",
+        "speed",
+        "report-to",
+        "log-every",
+        "eval-every",
+        "save-every",
+        "sample-every",
+    ];
+    if reserved.contains(&name) {
+        return Err(usage(format!("--param {name}: it is no part of a recipe: it says what is measured, how long, or where")));
+    }
     let Some(setting) = setting(name).filter(|s| !reserved.contains(&s.key)) else {
         let names = SETTINGS.iter().map(|s| s.key).chain(shape::NAMES.iter().copied());
         let hint = nearest(name, names).map_or_else(String::new, |n| format!("; did you mean `{n}`?"));
@@ -119,14 +166,13 @@ fn check_name(param: &Param) -> anyhow::Result<()> {
 }
 
 /// The configuration that the arguments of `train` mean.
-pub fn resolve(train: &[String]) -> anyhow::Result<Resolved> {
+pub fn resolve(train: &[String], env: Vec<(String, String)>) -> anyhow::Result<Resolved> {
     let words = ["autoane", "train"].into_iter().map(Into::into).chain(train.iter().map(Into::into));
     let parsed = cli::parse(words).map_err(|e| usage(format!("arguments of `train` after `--`: {e}")))?;
     let Verb::Train(args) = parsed.verb else { return Err(usage("arguments of `train` after `--`: not `train`")) };
     if args.resume.is_some() {
         return Err(usage("a trial begins anew: --resume cannot be searched over"));
     }
-    let env = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect();
     Resolved::of(&args.sources(env))
 }
 
@@ -158,12 +204,18 @@ fn study(args: &SearchNewArgs, space: Space, resolved: &Resolved, shape: Option<
         let read = |t: &String| crate::config::duration(t).map(|d| d.as_secs_f64()).map_err(usage);
         text.as_ref().map(read).transpose()
     };
-    let given = ["steps", "tokens", "max-time"].iter().any(|key| is_typed(resolved, key));
+    let given = ["steps", "tokens", "max-time"].into_iter().find(|key| is_typed(resolved, key));
+    if let (Some(key), true) = (given, args.trial_time.is_some() || args.trial_tokens.is_some() || args.trial_clock.is_some()) {
+        return Err(usage(format!("--{key} and the study's own budget: every run spends one of them")));
+    }
+    if let Some(path) = args.test_data.as_ref().filter(|path| !Path::new(path).exists()) {
+        return Err(Exit::new(MISSING, format!("--test-data {path}: no such file")).into());
+    }
     let budget = match (time(&args.trial_time)?, args.trial_tokens, time(&args.trial_clock)?) {
         (Some(t), ..) => Budget::Calibrated(t),
         (_, Some(n), _) => Budget::Tokens(n as u64),
         (.., Some(t)) => Budget::Clock(t),
-        _ if given => Budget::Given,
+        _ if given.is_some() => Budget::Given,
         _ => Budget::Calibrated(120.0),
     };
     let name = args.study.file_name().map_or_else(|| "study".into(), |n| n.to_string_lossy().into_owned());

@@ -11,6 +11,7 @@ use search::journal::State;
 use serde_json::{Value as Json, json};
 
 use super::{Desk, foresee};
+use crate::config::SETTINGS;
 use crate::stop::Stop;
 
 /// How a run went wrong.
@@ -69,6 +70,7 @@ const FIRST_LIMIT: f64 = 3600.0;
 pub fn run(desk: &Desk, state: &State, run: &Run<'_>, stop: &Stop) -> Result<Json, Failure> {
     fs::create_dir_all(&run.folder)?;
     let mut command = Command::new(std::env::current_exe()?);
+    without_settings(&mut command);
     command.arg("train").args(&desk.study.train).args(flags(desk, run)?).args(desk.budget(state, run.config, run.share)?);
     command.args(["--eval-every=never", "--save-every=never", "--sample-every=never", "--keep=0", "--overwrite", "--json", "-q"]);
     if desk.polite {
@@ -97,6 +99,13 @@ pub fn run(desk: &Desk, state: &State, run: &Run<'_>, stop: &Stop) -> Result<Jso
     let efficiency: Option<Json> = efficiency.and_then(|bytes| serde_json::from_slice(&bytes).ok());
     kept["predicted_bytes"] = efficiency.and_then(|e| e.get("predicted_bytes").cloned()).unwrap_or_default();
     Ok(kept)
+}
+
+/// Keeps the settings of whoever runs a worker out of the runs: they are those that were declared.
+pub fn without_settings(command: &mut Command) {
+    for setting in SETTINGS {
+        command.env_remove(setting.variable());
+    }
 }
 
 /// Flags of the configuration; the model's shape becomes a file.

@@ -8,7 +8,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::out;
 
-/// Requests by signal; a second Ctrl-C ends the process at once.
+/// Requests by signal; a Ctrl-C after any of them ends the process at once.
 pub(super) struct Signals {
     pub interrupt: Arc<AtomicBool>,
     pub terminate: Arc<AtomicBool>,
@@ -20,6 +20,7 @@ impl Signals {
         let flag = || Arc::new(AtomicBool::new(false));
         let signals = Signals { interrupt: flag(), terminate: flag(), save: flag() };
         signal_hook::flag::register_conditional_shutdown(SIGINT, 130, signals.interrupt.clone())?;
+        signal_hook::flag::register_conditional_shutdown(SIGINT, 130, signals.terminate.clone())?;
         signal_hook::flag::register(SIGINT, signals.interrupt.clone())?;
         signal_hook::flag::register(SIGTERM, signals.terminate.clone())?;
         #[cfg(unix)]
