@@ -87,7 +87,7 @@ fn what_cannot_be_a_study_is_refused_before_anything_is_written() {
         (vec!["--param", "lerning-rate=1..2"], "did you mean `learning-rate`?"),
         (vec!["--param", "learning-rate=2..1"], "empty range"),
         (vec!["--param", "beta1=0.5..1.5"], "beta1"),
-        (vec!["--param", "seed=1..2"], "not a flag"),
+        (vec!["--param", "seed=1..2"], "no part of a recipe"),
         (vec![], "nothing is searched"),
         (vec!["--param", "depth=1..2", "--final-pairs", "4"], "at least 8"),
         (vec!["--param", "depth=1..2", "--alpha", "0.7"], "--alpha"),

@@ -18,13 +18,6 @@ use crate::out::Out;
 
 /// Makes the folder of the study.
 pub fn run(args: &SearchNewArgs, out: Out) -> anyhow::Result<()> {
-    let there = args.study.join("study.json");
-    if there.exists() {
-        let folder = args.study.display();
-        let message =
-            format!("{} is there: `search run {folder}` goes on with it; a new study needs another name", there.display());
-        return Err(Exit::new(CANNOT_WRITE, message).into());
-    }
     let space = space(args)?;
     let env = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect();
     let resolved = resolve(&args.train, env)?;
@@ -36,6 +29,13 @@ pub fn run(args: &SearchNewArgs, out: Out) -> anyhow::Result<()> {
     check_needs(&study, &resolved, base.as_ref().map(|(_, config)| config.clone()))?;
     if study.branch.is_some() {
         Repository::of(Path::new("."))?.require_clean(&args.study)?;
+    }
+    let there = args.study.join("study.json");
+    if there.exists() {
+        let folder = args.study.display();
+        let message =
+            format!("{} is there: `search run {folder}` goes on with it; a new study needs another name", there.display());
+        return Err(Exit::new(CANNOT_WRITE, message).into());
     }
     study.save(&args.study)?;
     if let Some((_, config)) = &base {
