@@ -107,7 +107,10 @@ impl Study {
     pub fn load(folder: &Path) -> Result<Study, SearchError> {
         let path = folder.join("study.json");
         let bytes = std::fs::metadata(&path).map_err(SearchError::io(&path))?.len();
-        let bad = |line, column, why: String| SearchError::Study { path: path.clone(), line, column, why };
+        // what stands in the file is quoted: short, and nothing that a terminal would obey
+        let plain = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+        let quoted = |why: String| why.chars().take(400).map(plain).collect();
+        let bad = |line, column, why: String| SearchError::Study { path: path.clone(), line, column, why: quoted(why) };
         if bytes > LONGEST {
             return Err(bad(1, 1, format!("{bytes} bytes: expected a study of at most {LONGEST}")));
         }

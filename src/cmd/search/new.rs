@@ -320,7 +320,6 @@ fn is_typed(resolved: &Resolved, key: &str) -> bool {
 }
 
 fn check_statistics(study: &Study) -> anyhow::Result<()> {
-    study.check().map_err(usage)?;
     let r = &study.rules;
     if !(r.alpha > 0.0 && r.alpha < 0.5) {
         return Err(usage(format!("--alpha {}: expected more than 0 and less than 0.5", r.alpha)));
@@ -348,5 +347,6 @@ fn check_statistics(study: &Study) -> anyhow::Result<()> {
     if frozen && from_scratch {
         return Err(usage("adapters over random weights are not searched: name a trained model after `--`, or leave out --lora"));
     }
+    study.check().map_err(usage)?;
     Ok(())
 }

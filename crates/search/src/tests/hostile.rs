@@ -19,7 +19,8 @@ fn a_study_that_no_declaration_would_have_written_is_refused_with_its_file() {
         Study::load(dir.path())
     };
     assert!(read(sound().to_string().as_bytes()).is_ok(), "a study of before there was `equal` too");
-    let mut texts = vec![b"{\"name\": \"\xff\"}".to_vec(), b"[".repeat(9_000), Vec::new()];
+    let terminal = sound().to_string().replacen("float", "flo\\u0000\\u001b[2J", 1).into_bytes();
+    let mut texts = vec![terminal, b"{\"name\": \"\xff\"}".to_vec(), b"[".repeat(9_000), Vec::new()];
     for (place, value) in [
         ("/space/params/1/range/int/step", "0"),
         ("/space/params/1/range/int/low", "-9223372036854775808"),
@@ -42,5 +43,6 @@ fn a_study_that_no_declaration_would_have_written_is_refused_with_its_file() {
         let error = read(&text).expect_err(&String::from_utf8_lossy(&text));
         assert_eq!(error.exit_code(), 65, "{error}");
         assert!(error.to_string().contains("study.json: line "), "{error}");
+        assert!(!error.to_string().contains(char::is_control), "{error:?}");
     }
 }
