@@ -68,7 +68,7 @@ def wandb():
         record.ParseFromString(data)
         if record.WhichOneof("record_type") == "history":
             values = {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in record.history.item}
-            rows.setdefault(int(values.get("_step", record.history.step.num)), {}).update(values)
+            rows.setdefault(int(values["step"]), {}).update(values)
     same("wandb", list(rows.items()), steps, evals)
 
 
