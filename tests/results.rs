@@ -249,7 +249,7 @@ fn a_comparison_of_few_seeds_of_several_programs_or_of_unequal_work_is_not_publi
         return;
     };
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.code() == Some(2) && said.contains("fewer than 3 seeds"), "before anything is trained: {said}");
+    assert!(output.status.code() == Some(2) && said.contains("--seeds: 3 to 10"), "before anything is trained: {said}");
 }
 
 /// Files of `bench --submit-file` under `docs/machines/`: each a row of the page, none of a disturbed machine.
