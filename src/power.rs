@@ -65,7 +65,7 @@ impl Power {
             power::open(&sys(), INTERVAL).and_then(|meter| Metered::begin(meter, rest, INTERVAL, out).map_err(|e| vec![e]));
         metered.map_or_else(
             |missing| {
-                out.warn(format!("--power: {}; it goes on unmeasured", no_meter(&missing)));
+                out.warn(format!("--power: nothing is measured: {}", no_meter(&missing).trim_end()));
                 Power::Missing(missing)
             },
             |metered| Power::Metered(Box::new(metered)),

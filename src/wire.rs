@@ -1,35 +1,34 @@
 //! Configuration -> trainer: which data, which model, and the parts joined.
 
-use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
 use data::{Dataset, DatasetOptions, Loader, LoaderOptions, VocabMap};
-use engine::{BaseWeights, DecodeWeights, EngineError, Options, Shape};
-use formats::{Assumed, Format, SpecialIds, blzt, hf};
+use engine::{DecodeWeights, EngineError, Options, Shape};
+use formats::{Assumed, SpecialIds, hf};
 use kernels::{Cpu, Isa};
-use model::{Layout, ModelSpec, TensorId};
+use model::{Layout, ModelSpec};
 use train::budget::Limits;
-use train::optimizer::Optimizer;
 use train::trainer::Parts;
 
-use crate::config::{self, DataOrder, IsaChoice, Method, ModelChoice, OptimizerKind, Packing, Resolved, TrainConfig};
+use crate::config::{self, DataOrder, IsaChoice, Method, ModelChoice, Packing, Resolved, TrainConfig};
 use crate::corpus::{self, Tok};
 use crate::exit;
 use crate::model_file::{self, own_tokenizer};
 use crate::out::Out;
-use crate::sample::weights;
 use crate::tokenizer_file;
 
 mod adapter;
 mod estimator;
+mod initial;
 mod memory;
 mod place;
 mod update;
 
 pub use adapter::Adapter;
 pub use estimator::of as estimator;
+pub use initial::initial_params;
 pub use memory::{check_base, check_memory, planned_bytes};
 pub use place::engine;
 pub use update::{optimizer, schedule};
@@ -123,7 +122,8 @@ pub fn open(resolved: &mut Resolved, cpu: &Cpu, map: Option<VocabMap>, out: Out)
                 "--lora adapts a model that is there: name a folder, GGUF or checkpoint; a preset begins with random weights";
             return Err(exit::usage(why));
         };
-        let weights = frozen_base(base, &wired, &resolved.config, out)?;
+        adapter::check_rank(&resolved.config, wired.spec.dim)?;
+        let weights = initial::frozen_base(base, &wired, &resolved.config, out)?;
         wired.adapter = Some(Adapter::new(&resolved.config, &wired.spec, weights, cpu));
     }
     Ok(wired)
@@ -293,85 +293,6 @@ pub fn engine_shape(config: &TrainConfig) -> (Shape, Options) {
     (Shape { rows: config.batch_size, seq: config.seq_len }, options)
 }
 
-/// Weights before the first step: those of the base, or new ones.
-///
-/// # Errors
-/// Those of the base's files.
-pub fn initial_params(wired: &Wired, layout: &Layout, seed: u64, cpu: &Cpu) -> anyhow::Result<Vec<f32>> {
-    if let Some(adapter) = &wired.adapter {
-        let base = adapter.base.as_base();
-        let mut values = engine::init_adapter(layout, (&Layout::of(&wired.spec), base), seed);
-        adapter.plan.start_magnitudes(cpu, base, &mut values);
-        return Ok(values);
-    }
-    match &wired.base {
-        Some(base) => load_base(base, wired, layout),
-        None => Ok(engine::init(&wired.spec, layout, seed)),
-    }
-}
-
-/// The update rule of a run, with the moments of the base where its file has those of Adam.
-///
-/// # Errors
-/// Those of the base's file.
-fn optimizer_of(config: &TrainConfig, wired: &Wired, layout: &Layout, out: Out) -> anyhow::Result<Optimizer> {
-    let idle = if wired.adapter.is_some() { Vec::new() } else { idle_rows(wired, layout) };
-    let mut made = Optimizer::sparing(optimizer(config), layout, config.weight_decay, &idle);
-    let base = wired.base.as_ref().filter(|base| base.format() == Format::Blzt && wired.adapter.is_none());
-    let Some(base) = base.filter(|_| config.optimizer == OptimizerKind::Adamw) else { return Ok(made) };
-    let Some(moments) = blzt::moments(base.path())? else { return Ok(made) };
-    out.say(format!("going on with the moments of AdamW in {}, after {} updates", base.path().display(), moments.t));
-    made.load_state(moments.t, |name, values| {
-        let file = if name == "exp_avg" { &moments.first } else { &moments.second };
-        // the state of AdamW is that of every weight in order, without the idle ones
-        let all = load_base(file, wired, layout)?;
-        let (starts, ends) = (idle.iter().map(|r| r.end), idle.iter().map(|r| r.start));
-        let live = std::iter::once(0).chain(starts).zip(ends.chain([all.len()]));
-        let mut at = 0;
-        for (start, end) in live {
-            values[at..at + end - start].copy_from_slice(&all[start..end]);
-            at += end - start;
-        }
-        anyhow::Ok(())
-    })?;
-    Ok(made)
-}
-
-/// The weights of `base` over the ids of training, to be left as they are: where they lie in its file, unless something has to
-/// have them in f32.
-fn frozen_base(base: &formats::Model, wired: &Wired, config: &TrainConfig, out: Out) -> anyhow::Result<BaseWeights> {
-    let layout = Layout::of(&wired.spec);
-    if config.device != config::Device::Cpu || config.lora_form == config::LoraForm::Merged {
-        return Ok(BaseWeights::Flat(Arc::new(load_base(base, wired, &layout)?)));
-    }
-    let ids = &wired.data.vocab().full_of;
-    let frozen = weights::frozen(base, &layout, (ids.len() < base.spec().vocab).then_some(&ids[..]))?;
-    out.say(format!("the base is read where it lies: leave {} as it is until the run has ended", base.path().display()));
-    Ok(frozen)
-}
-
-/// The weights of `base` over the ids of training.
-fn load_base(base: &formats::Model, wired: &Wired, layout: &Layout) -> anyhow::Result<Vec<f32>> {
-    let ids = &wired.data.vocab().full_of;
-    if ids.len() < base.spec().vocab { Ok(base.load_rows(layout, ids)?) } else { Ok(base.load(layout)?) }
-}
-
-/// Rows of the embedding whose ids never occur, as ranges of the flat array. The classifier pushes against every id, so that
-/// rows of a tied model are never idle.
-fn idle_rows(wired: &Wired, layout: &Layout) -> Vec<Range<usize>> {
-    let (table, d) = (layout.range(TensorId::Embed), wired.spec.dim);
-    let mut idle: Vec<Range<usize>> = Vec::new();
-    let counts = wired.data.vocab().counts.iter().enumerate();
-    for (row, _) in counts.filter(|(_, n)| **n == 0 && !wired.spec.tied) {
-        let start = table.start + row * d;
-        match idle.last_mut() {
-            Some(last) if last.end == start => last.end += d,
-            _ => idle.push(start..start + d),
-        }
-    }
-    idle
-}
-
 /// Everything joined.
 ///
 /// # Errors
@@ -389,7 +310,7 @@ pub fn parts<'a>(config: &TrainConfig, wired: &Wired, cpu: &'a Cpu, out: Out) ->
             config::ObjectiveKind::Accuracy => engine::Objective::Accuracy,
             config::ObjectiveKind::ExactMatch => engine::Objective::ExactMatch,
         },
-        optimizer: optimizer_of(config, wired, &layout, out)?,
+        optimizer: initial::optimizer_of(config, wired, &layout, out)?,
         schedule: schedule(config),
         limits: Limits { steps: config.steps, tokens: config.tokens, time: config.max_time },
         params: initial_params(wired, &layout, config.seed, cpu)?,

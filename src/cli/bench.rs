@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::numbers::{positive_size, vocabulary};
+use super::numbers::{positive_size, several, vocabulary};
 use super::verbs::{MachineArgs, WeightsArg};
 use crate::config::{self, Method};
 
@@ -40,7 +40,7 @@ pub struct BenchArgs {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", hide_default_value = true, hide_possible_values = true)]
     pub lora: bool,
     /// Estimates of each method, with --estimator [default: as many as --max-time has room for]
-    #[arg(long, value_name = "N", value_parser = positive_size, requires = "estimator")]
+    #[arg(long, value_name = "N", value_parser = several, requires = "estimator")]
     pub samples: Option<usize>,
     /// How far beside the weights losses are measured, with --estimator
     #[arg(long, value_name = "E", default_value = "1e-3", value_parser = eps, requires = "estimator")]

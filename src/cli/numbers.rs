@@ -6,6 +6,11 @@ pub(super) fn positive_size(text: &str) -> Result<usize, String> {
     size(text, 1, 1 << 40)
 }
 
+/// As many as have a variance.
+pub(super) fn several(text: &str) -> Result<usize, String> {
+    size(text, 2, 1 << 40)
+}
+
 pub(super) fn any_size(text: &str) -> Result<usize, String> {
     size(text, 0, 1 << 40)
 }

@@ -23,7 +23,7 @@ use self::place::Destination;
 use self::verify::{Plan, Verified};
 use crate::adapter;
 use crate::cli::{ConvertArgs, ConvertTo, DtypeArg};
-use crate::exit;
+use crate::exit::{self, Exit};
 use crate::model_file;
 use crate::out::{self, Out};
 use crate::stop::Stop;
@@ -144,6 +144,15 @@ fn dtype_name(encoding: Encoding) -> &'static str {
     }
 }
 
+fn no_adapter(input: &Path) -> anyhow::Error {
+    let path = input.display();
+    if !input.exists() {
+        return Exit::new(exit::MISSING, format!("{path}: no such adapter")).into();
+    }
+    let why = "it is no adapter: --to peft takes the folder of one, as a run with --lora leaves it in checkpoints/last/adapter";
+    exit::usage(format!("{path}: {why}"))
+}
+
 /// Format and encoding, if they go together.
 fn target(args: &ConvertArgs) -> anyhow::Result<Target> {
     let named_gguf = args.output.extension().is_some_and(|e| e.eq_ignore_ascii_case("gguf"));
@@ -152,7 +161,7 @@ fn target(args: &ConvertArgs) -> anyhow::Result<Target> {
         Some(ConvertTo::Gguf) => Format::Gguf,
         Some(ConvertTo::Blzt) => Format::Blzt,
         Some(ConvertTo::Llama2c) => Format::Llama2c,
-        Some(ConvertTo::Peft) => return Err(exit::usage(format!("--to peft: {} is no adapter", args.input.display()))),
+        Some(ConvertTo::Peft) => return Err(no_adapter(&args.input)),
         None if named_gguf => Format::Gguf,
         None => Format::Hf,
     };

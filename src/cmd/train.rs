@@ -11,7 +11,7 @@ use train::trainer::{End, Host, Interrupt, Timings, Trainer};
 
 use crate::circumstances::Measuring;
 use crate::cli::TrainArgs;
-use crate::config::{Device, Resolved, SETTINGS, TrainConfig, free_run_folder};
+use crate::config::{Device, Origin, Resolved, SETTINGS, TrainConfig, free_run_folder};
 use crate::exit::Exit;
 use crate::out::{self, Out};
 use crate::run::{Files, Manners, Predicted, Relay, RunFolder, RunHost, Shown, efficiency, restart, summary};
@@ -52,6 +52,9 @@ pub fn run(args: &TrainArgs, out: Out) -> anyhow::Result<u8> {
     let continued = resolved.resume.clone().map(|path| RunFolder::resume(&path)).transpose()?;
     let map = continued.as_ref().map(RunFolder::vocab).transpose()?.flatten();
     let wired = wire::open(&mut resolved, &cpu, map, out)?;
+    if let (true, Some(Origin::Checkpoint(path))) = (resolved.config.lora, resolved.origin("lora")) {
+        out.say(format!("an adapter again, as {} was trained; --lora=false trains all weights", path.display()));
+    }
     if args.explain {
         return explain(&resolved, &wired, &cpu, out);
     }
@@ -62,7 +65,7 @@ pub fn run(args: &TrainArgs, out: Out) -> anyhow::Result<u8> {
     let parts = wire::parts(&resolved.config, &wired, &cpu, out)?;
     let folder = match continued {
         Some(folder) => {
-            folder.continue_with(&resolved, &wired, &cpu)?;
+            folder.check_data(&wired)?;
             folder
         }
         None => new_folder(&mut resolved, &wired, args.overwrite, &cpu)?,
@@ -120,9 +123,6 @@ fn session(
     let probe = trainer.probe(PROBE);
     let files = Files { wired, cpu, layout, config: resolved.to_toml(), seq_len: config.seq_len, probe };
     let step = restore(&mut trainer, &folder, &files, resolved, out)?;
-    if step > 0 && trainer.budget().next(std::time::Duration::ZERO).is_none() {
-        out.say("the budget of this run is used: a larger one (--steps, --tokens, --max-time) trains on");
-    }
     let shown = Shown { steps: config.steps, tokens: config.tokens, time: config.max_time };
     let initial = Box::new(move || wire::initial_params(wired, &wired.trained(), config.seed, cpu));
     let run_dir = folder.path.to_string_lossy().into_owned();
@@ -211,7 +211,8 @@ fn settings(config: &TrainConfig) -> Vec<(&'static str, serde_json::Value)> {
     SETTINGS.iter().map(|s| (s.key, (s.get)(config))).filter(|(_, value)| value != "none").collect()
 }
 
-/// Brings back the last whole checkpoint of a run that is continued; says what was passed over.
+/// Brings back the last whole checkpoint of a run that is continued; says what was passed over, and writes down what is new
+/// where there is anything left to do.
 fn restore(
     trainer: &mut Trainer<'_>,
     folder: &RunFolder,
@@ -227,6 +228,7 @@ fn restore(
     }
     let Some(loaded) = folder.last()? else {
         out.say("nothing was saved yet: the run starts from its beginning");
+        folder.continue_with(resolved, files.cpu)?;
         return Ok(0);
     };
     for skipped in &loaded.skipped {
@@ -235,6 +237,11 @@ fn restore(
     trainer.restore(folder.relative(&loaded.path), |into| files.read(&loaded.path, into))?;
     folder.mend_best(&loaded.path)?;
     out.say(format!("going on after step {} of {}", loaded.step, folder.path.display()));
+    if trainer.budget().next(std::time::Duration::ZERO).is_none() {
+        out.say("the budget of this run is used: a larger one (--steps, --tokens, --max-time) trains on");
+    } else {
+        folder.continue_with(resolved, files.cpu)?;
+    }
     Ok(loaded.step)
 }
 

@@ -204,7 +204,7 @@ pub fn plain(value: serde_json::Value) -> String {
 }
 
 /// Settings that do not pass from a checkpoint to the next training of its model.
-const OF_ONE_RUN: [&str; 16] = [
+const OF_ONE_RUN: [&str; 17] = [
     "model",
     "model-config",
     "data",
@@ -218,6 +218,7 @@ const OF_ONE_RUN: [&str; 16] = [
     "max-time",
     "threads",
     "isa",
+    "report-to",
     "residual-scale",
     "rope-theta",
     "norm-eps",

@@ -65,10 +65,6 @@ const RULES: &[Rule] = &[
         message: "--objective accuracy and exact-match have no derivative to go back through: add --method mezo, or another that needs losses alone",
     },
     Rule {
-        broken: |r| r.config.device != Device::Cpu && r.config.objective != ObjectiveKind::Loss,
-        message: "--objective accuracy and exact-match are counted on the processor: use --device cpu",
-    },
-    Rule {
         broken: |r| of_another(r, Method::SparseMezo, &["zo-sparsity"]),
         message: "--zo-sparsity is of --method sparse-mezo: leave it out, or take that method",
     },
@@ -89,10 +85,6 @@ const RULES: &[Rule] = &[
         message: "--zo-delta is of --method p-gap: leave it out, or take that method",
     },
     Rule {
-        broken: |r| r.config.method == Method::Agzo && r.config.device != Device::Cpu,
-        message: "--method agzo looks at what matrices multiply, which a Neural Engine does not show: use --device cpu",
-    },
-    Rule {
         broken: |r| r.config.method != Method::Ff && r.is_typed("ff-corrupt"),
         message: "--ff-corrupt is of --method ff: leave it out, or take that method",
     },
@@ -106,10 +98,6 @@ const RULES: &[Rule] = &[
     Rule {
         broken: |r| r.config.method == Method::Dszo && !(r.config.lora && r.config.lora_form == LoraForm::Split),
         message: "--method dszo credits the adapters of each block with a loss of its own: add --lora, in --lora-form split",
-    },
-    Rule {
-        broken: |r| r.config.method == Method::ZoMuon && r.config.optimizer != OptimizerKind::Sgd,
-        message: "--method zo-muon orthogonalises its estimate itself: use --optimizer sgd, or --method mezo with --optimizer muon",
     },
     Rule {
         broken: |r| of_another(r, Method::Conmezo, &["zo-angle", "zo-momentum"]),

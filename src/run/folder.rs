@@ -163,12 +163,11 @@ impl RunFolder {
         fs::rename(&from, &to).with_context(|| format!("{}: cannot rename", from.display()))
     }
 
-    /// Prepares a run that is continued: the data must be what it was, and what was asked for beside `--resume` is written
-    /// down, so that the next resume knows it too.
+    /// Holds the data of a run that is continued against what it was.
     ///
     /// # Errors
-    /// 65 when the data has changed; 73 and 74.
-    pub fn continue_with(&self, resolved: &Resolved, wired: &Wired, cpu: &kernels::Cpu) -> anyhow::Result<()> {
+    /// 65 when it has changed; 74.
+    pub fn check_data(&self, wired: &Wired) -> anyhow::Result<()> {
         let path = self.path.join("data.manifest.json");
         let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
         let before: serde_json::Value = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
@@ -185,6 +184,14 @@ impl RunFolder {
                 return Err(Exit::new(exit::BAD_DATA, format!("{why}; {next}")).into());
             }
         }
+        Ok(())
+    }
+
+    /// Writes down what a run that is continued was asked for beside `--resume`, so that the next resume knows it too.
+    ///
+    /// # Errors
+    /// 73 and 74.
+    pub fn continue_with(&self, resolved: &Resolved, cpu: &kernels::Cpu) -> anyhow::Result<()> {
         self.write("environment.json", &format!("{:#}\n", environment(cpu)))?;
         self.write_config(resolved)
     }

@@ -20,6 +20,8 @@ pub struct Predicted {
     pub bytes: u64,
 }
 
+/// What only a run on a device spends time on.
+const TO_DEVICE: &str = "weights to device";
 /// Time that the machine's peak is measured for.
 const PEAK_TIME: Duration = Duration::from_millis(400);
 
@@ -41,7 +43,7 @@ pub fn efficiency(
     let total = seconds(t.refresh + t.gradient + t.optimizer + t.evaluation + t.saving + t.sampling).max(1e-9);
     let actual = meter::peak_rss_bytes();
     let shares = [
-        ("weights to device", t.refresh),
+        (TO_DEVICE, t.refresh),
         ("forward, backward", t.gradient - t.data.min(t.gradient)),
         ("reading data", t.data),
         ("optimizer", t.optimizer),
@@ -62,7 +64,7 @@ pub fn efficiency(
     if config.device == Device::Ane {
         circumstances.disturbed.iter().for_each(|why| row("disturbed", why.clone()));
     }
-    for (name, time) in shares.into_iter().filter(|(_, time)| device.is_some() || !time.is_zero()) {
+    for (name, time) in shares.into_iter().filter(|(name, time)| device.is_some() || *name != TO_DEVICE && !time.is_zero()) {
         row(name, format!("{:6.2} s  {:4.1}%", seconds(time), 100.0 * seconds(time) / total));
     }
     row("sustained", format!("{sustained:.0} GFLOP/s, {:.0}% of the measured peak of {peak:.0}", 100.0 * sustained / peak));

@@ -43,7 +43,7 @@ impl Tracker {
     /// # Errors
     /// In words: it cannot be started.
     pub fn start(name: &'static str, run: &Json) -> Result<Tracker, String> {
-        let python = std::env::var_os("AUTOANE_PYTHON").unwrap_or_else(|| "python3".into());
+        let python = std::env::var_os("AUTOANE_PYTHON").filter(|p| !p.is_empty()).unwrap_or_else(|| "python3".into());
         let mut command = Command::new(&python);
         command.args(["-c", SCRIPT, name]);
         Tracker::with(name, command, run).map_err(|e| format!("{}: {e}", python.to_string_lossy()))

@@ -9,6 +9,7 @@ use model::{AdapterForm, AdapterSpec, AdapterTarget, Layout, ModelSpec, TensorId
 use sha2::{Digest, Sha256};
 
 use crate::config::{LoraForm, TrainConfig};
+use crate::exit;
 
 /// An adapter of a run and its base.
 pub struct Adapter {
@@ -86,6 +87,18 @@ fn digest(base: &BaseWeights, layout: &Layout, cpu: &Cpu) -> String {
         }
     }
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A factor of more columns than any matrix of the model has rows says nothing that one of fewer does not.
+///
+/// # Errors
+/// A usage error where the rank is beyond the width `dim` of the model, which every matrix has as one of its sides.
+pub fn check_rank(config: &TrainConfig, dim: usize) -> anyhow::Result<()> {
+    if config.lora_rank <= dim {
+        return Ok(());
+    }
+    let why = format!("--lora-rank {}: no matrix of this model has a rank above {dim}, its width", config.lora_rank);
+    Err(exit::usage(format!("{why}: give a smaller one, or leave --lora out to train all weights")))
 }
 
 /// What the configuration says of an adapter.

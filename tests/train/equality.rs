@@ -100,8 +100,8 @@ fn the_loss_in_training_is_that_of_what_is_saved_and_of_what_is_exported_for_eve
 fn on_device(pipeline: &str, targets: &str) {
     let case = Case::new();
     let device = ["--device", "ane-sim", "--pipeline", pipeline, "--lora-targets", targets];
-    // one for each way through the engine: backward, both points, points after each block, local
-    case.check(&device, &["backprop", "mezo", "fzoo", "dszo", "ff"], 1e-3);
+    // one for each way through the engine: backward, both points, points after each block, inputs seen, local
+    case.check(&device, &["backprop", "mezo", "fzoo", "agzo", "dszo", "ff"], 1e-3);
 }
 
 #[test]

@@ -49,6 +49,8 @@ fn the_trajectory_is_a_checkpoint_of_a_few_bytes_a_step() {
         ("fzoo", "3", 20),
         ("p-gap", "3", 24),
         ("zo-muon", "3", 20),
+        // its directions are those of a batch, whose place is kept too
+        ("agzo", "2", 24),
     ];
     for (method, directions, bytes) in methods {
         let line = ["--method", method, "--zo-directions", directions];
@@ -78,16 +80,6 @@ fn every_method_trains_and_resumes_bit_for_bit() {
         assert!(bench.resume(&format!("{method}-b"), &[]).status.success());
         assert!(bench.weights(&format!("{method}-a")) == bench.weights(&format!("{method}-b")), "{method}");
     }
-}
-
-/// What it looks along is made from the batch.
-#[test]
-fn a_trajectory_that_does_not_say_its_directions_is_not_replayed() {
-    let bench = Bench::new();
-    bench.train("run", &[&["--method", "agzo"], &MEZO[4..], &["--steps", "2"]].concat());
-    let output = crate::common::program().args(["convert", "run", "again", "--replay"]).current_dir(bench.dir.path()).output();
-    crate::common::expect(&output.unwrap(), 2, &["agzo", "--replay"]);
-    assert!(!bench.path("again").exists());
 }
 
 /// Both signs and all directions go through the base in one pass, whatever that has room for.
@@ -187,7 +179,7 @@ fn all_weights_on_the_simulator_are_those_of_the_point_that_is_measured() {
         let value = |e: &serde_json::Value, key: &str| e[key].as_f64().unwrap();
         bench.steps(out).iter().map(|e| (value(e, "loss"), value(e, "projected_gradient"))).collect::<Vec<_>>()
     };
-    for method in [&["--method", "mezo"][..], &["--method", "fzoo", "--zo-directions", "2"]] {
+    for method in [&["--method", "mezo"][..], &["--method", "fzoo", "--zo-directions", "2"], &["--method", "agzo"]] {
         let cpu = run(&format!("cpu-{}", method[1]), method);
         for pipeline in ["matmul-only", "dynamic", "dynamic-cpu-bwd"] {
             let out = format!("{pipeline}-{}", method[1]);
@@ -206,21 +198,40 @@ fn all_weights_on_the_simulator_are_those_of_the_point_that_is_measured() {
     }
 }
 
+/// What has no derivative is counted from the logits, wherever they come from.
+#[test]
+fn objectives_without_a_derivative_are_counted_on_the_simulator_too() {
+    let bench = Bench::new();
+    bench.train("base", &["--steps", "40", "--no-compact-vocab", "--learning-rate", "1e-2"]);
+    let missed = |out: &str, more: &[&str]| {
+        let shared = ["train", "base", "--data", "tokens.bin", "--seq-len", "32", "--batch-size", "4", "--lora", "--steps", "3"];
+        let mut command = crate::common::program();
+        command.args(shared).args(["--out", out, "--objective", "accuracy", "--mezo-eps", "1e-4", "--json"]).args(MEZO).args(more);
+        let output = command.current_dir(bench.dir.path()).output().unwrap();
+        assert!(output.status.success(), "{more:?}: {}", crate::common::text(&output.stderr));
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let losses: Vec<f64> = bench.steps(out).iter().map(|e| e["loss"].as_f64().unwrap()).collect();
+        (losses, report["val_accuracy"].as_f64().unwrap())
+    };
+    let (cpu, accuracy) = missed("cpu", &[]);
+    for pipeline in ["conv-fused", "static-extras"] {
+        let (found, there) = missed(pipeline, &["--device", "ane-sim", "--pipeline", pipeline]);
+        // of 128 tokens a few are near ties, which the arithmetic of the device decides another way
+        for (found, cpu) in found.iter().zip(&cpu) {
+            assert!((found - cpu).abs() <= 4.0 / 128.0 && (0.0..=1.0).contains(found), "{pipeline}: {found}, {cpu} on the CPU");
+        }
+        assert!((there - accuracy).abs() < 0.02, "{pipeline}: {there}, {accuracy}");
+    }
+    assert!(cpu.iter().all(|missed| *missed > 0.0 && *missed < 1.0), "{cpu:?}: shares of tokens that are missed");
+}
+
 #[test]
 fn settings_of_another_method_are_refused() {
     let bench = Bench::new();
     bench.fails("run", &["--mezo-eps", "1e-2"], 2, &["--method mezo"]);
     bench.fails("run", &["--method", "mezo", "--recompute"], 2, &["--recompute"]);
     bench.fails("run", &["--objective", "accuracy"], 2, &["--method mezo", "derivative"]);
-    bench.fails(
-        "run",
-        &["--method", "mezo", "--lora", "--objective", "exact-match", "--device", "ane-sim"],
-        2,
-        &["--device cpu"],
-    );
     bench.fails("run", &["--method", "mezzo"], 2, &["mezo"]);
-    bench.fails("run", &["--method", "agzo", "--lora", "--device", "ane-sim"], 2, &["--device cpu"]);
-    bench.fails("run", &["--method", "zo-muon", "--optimizer", "muon"], 2, &["--optimizer sgd", "--method mezo"]);
     bench.fails("run", &["--method", "mezo", "--zo-rank", "3"], 2, &["lozo, p-gap, agzo and zo-muon"]);
     let baked = ["--method", "mezo", "--device", "ane-sim", "--pipeline", "static"];
     bench.fails("run", &baked, 2, &["--pipeline dynamic", "--device cpu"]);

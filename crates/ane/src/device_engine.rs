@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use engine::{Base, Batch, DeviceReport, Engine, EngineError, Goodness, LossSum, Options, Params, Probe, Ready, Shape, Walk};
+use engine::{
+    Base, Batch, DeviceReport, Engine, EngineError, Goodness, LossSum, Objective, Options, Params, Probe, Ready, See, Shape, Walk,
+};
 use kernels::Cpu;
 use model::{AdapterSpec, Layout, ModelSpec};
 
@@ -84,12 +86,23 @@ impl<D: Device> Engine for DeviceEngine<'_, D> {
         self.walk.loss_on_cpu(all(self.base.as_deref(), params), batch)
     }
 
+    fn set_objective(&mut self, objective: Objective) {
+        self.walk.set_objective(objective);
+    }
+
     /// On the device, as the losses beside the weights, which it is held against.
     fn score(&mut self, params: &[f32], batch: &Batch<'_>) -> Result<LossSum, EngineError> {
         if std::mem::take(&mut self.beside) {
             self.place(params);
         }
-        self.walk.loss(all(self.base.as_deref(), params), batch)
+        self.walk.score(all(self.base.as_deref(), params), batch)
+    }
+
+    /// Inputs are those of a pass on the CPU, since a device does not show what its matrices multiply; what is counted is from
+    /// the device, as at the points that it is held against.
+    fn score_seen(&mut self, params: &[f32], batch: &Batch<'_>, see: &mut See<'_>) -> Result<LossSum, EngineError> {
+        self.walk.score_seen(all(self.base.as_deref(), params), batch, see)?;
+        self.score(params, batch)
     }
 
     fn loss_and_grad_unless(
@@ -126,7 +139,7 @@ impl<D: Device> Engine for DeviceEngine<'_, D> {
                 self.beside = true;
                 self.place(point);
             }
-            *loss = self.walk.loss(all(self.base.as_deref(), point), batch)?;
+            *loss = self.walk.score(all(self.base.as_deref(), point), batch)?;
         }
         Ok(Some(losses))
     }
@@ -168,6 +181,10 @@ impl<D: Device> Engine for DeviceEngine<'_, D> {
 
     fn token_losses(&self) -> &[f32] {
         self.walk.token_losses()
+    }
+
+    fn token_hits(&self) -> &[bool] {
+        self.walk.token_hits()
     }
 
     fn notes(&mut self) -> Vec<String> {

@@ -95,7 +95,7 @@ pub trait Engine {
         self.evaluate(params, batch)
     }
 
-    /// As [`Engine::score`], on the CPU, with the inputs of every projection shown to `see`; by default none is.
+    /// As [`Engine::score`], with the inputs of every projection, as the CPU computes them, shown to `see`; by default none is.
     ///
     /// # Errors
     /// Those of [`Engine::evaluate`].

@@ -1,6 +1,7 @@
 //! A run from losses alone as what was decided in it: for each step the learning rate, the factor of the clip and the
 //! coefficients. Directions are functions of the run's seed and the step, so these few numbers and the weights before the
-//! first step are the weights after the last.
+//! first step are the weights after the last. (Those of AGZO are functions of a batch too: it is among the numbers, as the place
+//! in the data where it begins, in two.)
 //!
 //! File: `AOTRAJ01`, numbers a step as u32, then that many little-endian f32 for each step, from step 1.
 

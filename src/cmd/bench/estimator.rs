@@ -114,7 +114,7 @@ impl Subject<'_> {
         let mut sums = Sums { count: 0, mean: vec![0.0; self.layout.len()], squares: 0.0, cosines: 0.0, took: Duration::ZERO };
         let began = Instant::now();
         let enough = |count: usize| match args.samples {
-            Some(samples) => count >= samples.max(2),
+            Some(samples) => count >= samples,
             None => count >= LEAST && began.elapsed() >= time,
         };
         while !enough(sums.count) {

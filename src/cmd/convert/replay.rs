@@ -35,7 +35,7 @@ pub fn run(args: &ConvertArgs, out: Out) -> anyhow::Result<()> {
     let wired = wire::open(&mut resolved, &cpu, map, out)?;
     let mut trainer = Trainer::new(wire::parts(&resolved.config, &wired, &cpu, out)?);
     let probe = trainer.probe(PROBE);
-    if !trainer.replay(&steps) {
+    if !trainer.replay(&steps)? {
         let why = "learns more than its trajectory says, or was run with other directions";
         return Err(exit::usage(format!("{} {why}; leave --replay out", resolved.config.method.name())));
     }

@@ -22,7 +22,8 @@ pub fn run(folder: &Path, out: Out) -> anyhow::Result<()> {
             t.number.to_string(),
             format!(" {}", t.state.name()),
             t.value.map_or_else(|| "-".into(), |v| format!("{v:.5}")),
-            format!(" {}", t.text("verdict").unwrap_or("-")),
+            // whose worker went, a trial was judged by nobody; it waits for another
+            format!(" {}", t.text("verdict").filter(|_| t.text("died").is_none()).unwrap_or("-")),
             format!(" {}", gain(t)),
             format!(" {}", changes.unwrap_or_default()),
         ]

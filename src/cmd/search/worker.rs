@@ -129,7 +129,8 @@ fn settle(desk: &Desk, candidate: &Candidate, result: Result<Verdict, Failure>, 
         }
     };
     let changes = desk.study.space.changes(&desk.study.baseline, &candidate.config);
-    out.say(format!("trial {}: {} ({changes})", candidate.number, verdict.name()));
+    let what = if candidate.config == desk.study.baseline { "the baseline".into() } else { changes };
+    out.say(format!("trial {}: {} ({what})", candidate.number, verdict.name()));
     if verdict == Verdict::Keep {
         keep(desk, &desk.journal.state()?, candidate, out)?;
     }

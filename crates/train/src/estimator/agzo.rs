@@ -10,7 +10,8 @@
 //! gradient projected by `A A^T`. A comes from the pass at the weights, which measures `L(w)` too, by power iteration on
 //! `H^T H`: no further pass. Of an adapter the half that reads the inputs, A, is guided. What is not seen to multiply
 //! anything (embedding, classifier, vectors, the other half of an adapter) moves along normals. With several batches a step
-//! the first is looked at. Nothing is kept, but the bases are those of data: a trajectory does not say them.
+//! the first is looked at. Nothing is kept; the bases are those of a batch, which a trajectory
+//! names.
 
 use engine::{Probe, Projection};
 use kernels::Cpu;
@@ -134,9 +135,12 @@ impl Estimator for Agzo {
         }
     }
 
-    fn recall(&mut self, _decided: &[f32]) -> bool {
-        // the bases are those of the batch
-        false
+    fn recall(&mut self, decided: &[f32]) -> bool {
+        let fits = decided.len() == self.coefficients.len();
+        if fits {
+            self.coefficients.copy_from_slice(decided);
+        }
+        fits
     }
 
     fn terms(&self) -> Vec<Term<'_>> {

@@ -74,21 +74,38 @@ impl Trainer<'_> {
         Ok(())
     }
 
-    /// What was decided in a step, for its trajectory; nothing where gradients come from a backward pass.
+    /// What was decided in a step, for its trajectory; nothing where gradients come from a backward pass. Where directions are
+    /// those of a batch, the batch is a part of it.
     pub(super) fn decided(&self, step: &Estimated, lr: f32) -> Vec<f32> {
         let Source::Losses(estimator) = &self.source else { return Vec::new() };
-        [lr, clip_factor(step.norm, self.clip) as f32].into_iter().chain(estimator.decided()).collect()
+        let mut decided = vec![lr, clip_factor(step.norm, self.clip) as f32];
+        if estimator.wants_inputs() {
+            decided.extend(in_two(step.cursor));
+        }
+        decided.extend(estimator.decided());
+        decided
     }
 
     /// Makes the steps of a trajectory once more, from the weights before the first. False where the estimator decides by
     /// other numbers.
-    pub fn replay(&mut self, trajectory: &[Vec<f32>]) -> bool {
-        let Source::Losses(estimator) = &mut self.source else { return trajectory.is_empty() };
+    ///
+    /// # Errors
+    /// When the weights cannot be shown a batch of the trajectory.
+    pub fn replay(&mut self, trajectory: &[Vec<f32>]) -> Result<bool, TrainError> {
+        let Source::Losses(estimator) = &mut self.source else { return Ok(trajectory.is_empty()) };
         for (step, decided) in (1..).zip(trajectory) {
-            let [lr, scale, decided @ ..] = &decided[..] else { return false };
+            let [lr, scale, decided @ ..] = &decided[..] else { return Ok(false) };
+            let mut decided = decided;
             estimator.begin(self.cpu, step, &self.params);
+            if estimator.wants_inputs() {
+                let [high, low, rest @ ..] = decided else { return Ok(false) };
+                self.loader.fill_at(of_two([*high, *low]), &mut self.batch);
+                let mut see = |l, which, inputs: &[f32]| estimator.see(self.cpu, l, which, inputs);
+                self.engine.score_seen(&self.params, &view(&self.batch), &mut see)?;
+                decided = rest;
+            }
             if !estimator.recall(decided) {
-                return false;
+                return Ok(false);
             }
             let terms = estimator.terms();
             let gradient = Gradient::Along { terms: &terms, scale: *scale };
@@ -96,7 +113,7 @@ impl Trainer<'_> {
             estimator.finish(self.cpu);
             self.progress.spent.steps = step;
         }
-        true
+        Ok(true)
     }
 
     /// Now and then, after a step: how long a plain forward pass of its batch takes. Not part of any step.
@@ -117,5 +134,32 @@ impl Trainer<'_> {
         let mut sorted = self.forward.clone();
         sorted.sort();
         sorted.get(sorted.len() / 2).copied()
+    }
+}
+
+/// Integers that f32 has all of.
+const WHOLE: u64 = 1 << 24;
+
+/// A place in the data as two numbers of a trajectory, which are exact below 2^48.
+fn in_two(cursor: u64) -> [f32; 2] {
+    [(cursor / WHOLE) as f32, (cursor % WHOLE) as f32]
+}
+
+/// The place that [`in_two`] wrote; another one for numbers that it never writes.
+fn of_two([high, low]: [f32; 2]) -> u64 {
+    (high as u64).min(WHOLE - 1) * WHOLE + (low as u64).min(WHOLE - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_in_the_data_comes_back_from_two_numbers() {
+        for cursor in [0, 1, WHOLE - 1, WHOLE, 123_456_789_012, (1 << 48) - 1] {
+            assert_eq!(of_two(in_two(cursor)), cursor);
+        }
+        assert_eq!(of_two([f32::NAN, -1.0]), 0);
+        assert_eq!(of_two([f32::INFINITY, f32::INFINITY]), (1 << 48) - 1);
     }
 }
