@@ -6,6 +6,7 @@
 mod file;
 mod layers;
 mod model;
+mod readers;
 mod resolve;
 mod rules;
 mod settings;

@@ -82,6 +82,21 @@ fn every_method_trains_and_resumes_bit_for_bit() {
     }
 }
 
+#[test]
+fn every_method_goes_with_every_optimizer() {
+    let bench = Bench::new();
+    for method in ["mezo", "fzoo", "sparse-mezo", "hizoo", "lozo", "conmezo", "p-gap", "agzo", "zo-muon"] {
+        let mut made = Vec::new();
+        for optimizer in ["sgd", "adamw", "muon"] {
+            let with = [&["--method", method, "--optimizer", optimizer], &MEZO[2..], &["--steps", "2"]].concat();
+            let report = bench.train(&format!("{method}-{optimizer}"), &with);
+            assert!(report["train_loss"].as_f64().unwrap().is_finite(), "{method} {optimizer}: {report}");
+            made.push(bench.weights(&format!("{method}-{optimizer}")));
+        }
+        assert!(made[0] != made[1] && made[1] != made[2] && made[0] != made[2], "{method}: an optimizer that changes nothing");
+    }
+}
+
 /// Both signs and all directions go through the base in one pass, whatever that has room for.
 #[test]
 fn an_adapter_that_looks_along_many_directions_resumes_and_does_not_depend_on_threads() {
@@ -206,7 +221,11 @@ fn objectives_without_a_derivative_are_counted_on_the_simulator_too() {
     let missed = |out: &str, more: &[&str]| {
         let shared = ["train", "base", "--data", "tokens.bin", "--seq-len", "32", "--batch-size", "4", "--lora", "--steps", "3"];
         let mut command = crate::common::program();
-        command.args(shared).args(["--out", out, "--objective", "accuracy", "--mezo-eps", "1e-4", "--json"]).args(MEZO).args(more);
+        command
+            .args(shared)
+            .args(["--out", out, "--objective", "accuracy", "--mezo-eps", "1e-4", "--json"])
+            .args(MEZO)
+            .args(more);
         let output = command.current_dir(bench.dir.path()).output().unwrap();
         assert!(output.status.success(), "{more:?}: {}", crate::common::text(&output.stderr));
         let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();

@@ -9,8 +9,9 @@ use kernels::swiglu::swiglu;
 
 use crate::Batch;
 use crate::blocks::{AttentionBackward, Blocks, Context, FfnBackward, NormAt, NormBackward, Projection};
+use crate::gradient::Gradient;
 use crate::params::Params;
-use crate::walk::{Buffers, Gradient};
+use crate::walk::Buffers;
 
 impl Buffers {
     /// From `scratch.dx`, the gradient of the last block's output, to the gradient of every weight. Asks `stop` before each

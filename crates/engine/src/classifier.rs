@@ -5,8 +5,9 @@ use kernels::gemm::MatRef;
 
 use crate::batch::IGNORE;
 use crate::blocks::{Blocks, Context, NormAt, NormBackward};
+use crate::gradient::Gradient;
 use crate::params::Params;
-use crate::walk::{Buffers, Gradient};
+use crate::walk::Buffers;
 use crate::{Batch, LossSum, Objective};
 
 impl Buffers {

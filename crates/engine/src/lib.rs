@@ -19,6 +19,7 @@ mod error;
 mod forward;
 mod frozen;
 mod goodness;
+mod gradient;
 mod init;
 mod objective;
 mod params;

@@ -5,11 +5,13 @@
 //! step that the host wants to leave midway is dropped between two blocks of a pass: until the optimizer runs, nothing but
 //! the loader has moved, and the loader goes back.
 
+mod evaluation;
 mod housekeeping;
 mod parts;
 mod probing;
 
-pub use parts::{End, Evaluation, GradientSource, Host, Interrupt, Outcome, Parts, Progress, Restore, Snapshot, Timings};
+pub use evaluation::Evaluation;
+pub use parts::{End, GradientSource, Host, Interrupt, Outcome, Parts, Progress, Restore, Snapshot, Timings};
 
 use std::time::Duration;
 

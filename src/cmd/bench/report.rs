@@ -75,7 +75,26 @@ pub(super) fn show(m: &Measured<'_>, submit: Option<&Path>, out: Out) -> anyhow:
         &lines.iter().map(|l| cells(l, step)).collect::<Vec<_>>(),
     )?;
     out.line(format!("\nkernels by themselves {:.1} ms, the step {:.1} ms", 1e3 * sum, 1e3 * step))?;
-    let record = json!({
+    let record = record(m, &lines);
+    if let Some(path) = submit {
+        let text = format!("{:#}\n", submission(&record));
+        std::fs::write(path, text)
+            .map_err(|e| Exit::new(exit::CANNOT_WRITE, format!("{}: cannot write: {e}", path.display())))?;
+        out.say(format!("{}: this machine's figures; nothing was sent", path.display()));
+    }
+    out.json(&record)
+}
+
+/// The same for programs.
+fn record(m: &Measured<'_>, lines: &[Line]) -> Json {
+    let (config, c) = (&m.job.config, &m.ceilings);
+    let step = median(&m.times.step);
+    let best = m.times.step.iter().copied().fold(f64::INFINITY, f64::min);
+    let tokens = (config.batch_size * config.seq_len) as f64;
+    let gflops = tokens * flops_per_token(&m.job.spec, config.seq_len).train / step / 1e9;
+    let params = Layout::of(&m.job.spec).len();
+    let sum: f64 = lines.iter().map(|l| l.seconds).sum();
+    json!({
         "model": m.job.name,
         "params": params,
         "vocab": m.job.spec.vocab,
@@ -98,14 +117,7 @@ pub(super) fn show(m: &Measured<'_>, submit: Option<&Path>, out: Out) -> anyhow:
         "kernels": lines.iter().map(|l| to_json(l, step)).collect::<Vec<_>>(),
         "kernels_ms": 1e3 * sum,
         "circumstances": m.circumstances.json(),
-    });
-    if let Some(path) = submit {
-        let text = format!("{:#}\n", submission(&record));
-        std::fs::write(path, text)
-            .map_err(|e| Exit::new(exit::CANNOT_WRITE, format!("{}: cannot write: {e}", path.display())))?;
-        out.say(format!("{}: this machine's figures; nothing was sent", path.display()));
-    }
-    out.json(&record)
+    })
 }
 
 /// The figures that machines are compared by, with what the machine is; no name of a person, a host or a path.

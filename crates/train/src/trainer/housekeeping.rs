@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use engine::Objective;
 
-use super::parts::Measures;
+use super::evaluation::Measures;
 use super::{End, Evaluation, Host, Interrupt, Outcome, Trainer, view};
 use crate::TrainError;
 use crate::events::{self, Event};
