@@ -14,8 +14,8 @@ from pool import AUTOANE, Pool, evals, interval, version
 
 # Backpropagation with MeZO's own optimizer beside it: what is left then is the estimate
 GRID = {
-    "mezo": ("mezo", "sgd", ["1e-5", "3e-5", "1e-4", "2e-4"]),
-    "backprop, sgd": ("backprop", "sgd", ["1e-2", "3e-2", "1e-1", "3e-1"]),
+    "mezo": ("mezo", "sgd", ["3e-5", "1e-4", "3e-4", "1e-3"]),
+    "backprop, sgd": ("backprop", "sgd", ["3e-2", "1e-1", "3e-1", "1"]),
     "backprop, adamw": ("backprop", "adamw", ["1e-3", "3e-3", "1e-2", "3e-2"]),
 }
 TUNE = 1000  # the seed on which each rate is chosen, over the middle number of steps
@@ -52,7 +52,7 @@ def main():
         method, optimizer, _ = GRID[kind]
         words = [args.model, "--data", data, "--lora", "--lora-rank", 2, "--lora-targets", "attention", "--seq-len", 128, "--batch-size", 4]
         words += ["--val-tokens", 32768, "--threads", 1, "--method", method, "--learning-rate", rate, "--seed", seed, "--steps", count]
-        return words + ["--eval-every", count // 8, "--optimizer", optimizer]
+        return words + ["--eval-every", count // 8, "--optimizer", optimizer, "--schedule", "cosine"]
 
     def name(*parts):
         return "-".join(map(str, parts)).replace(", ", "-")
