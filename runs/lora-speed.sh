@@ -14,7 +14,8 @@ from tokenizers import Tokenizer
 ids = Tokenizer.from_file(sys.argv[1] + "/tokenizer.json").encode(open(sys.argv[2] + "/text.txt").read()).ids
 open(sys.argv[2] + "/tokens.bin", "wb").write(struct.pack(f"<{len(ids)}H", *ids))
 P
-export MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=8589934592 MALLOC_TOP_PAD_=268435456
+# PyTorch is faster where the allocator gives nothing back; ours runs as everybody runs it
+peer_allocator=(MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=8589934592 MALLOC_TOP_PAD_=268435456)
 ours() { # run, flags...
   local out=$work/$1
   shift
@@ -33,7 +34,7 @@ P
 for round in $(seq "$rounds"); do
   ours run --steps 8 --save-every never
   report >"$work/ours-$round.json"
-  "$python" xtask/lora_peer.py "$model" "$work/first/checkpoints/last/adapter" "$work/tokens.bin" >"$work/peft-$round.json"
+  env "${peer_allocator[@]}" "$python" xtask/lora_peer.py "$model" "$work/first/checkpoints/last/adapter" "$work/tokens.bin" >"$work/peft-$round.json"
 done
 python3 - "$work" "$rounds" <<'P'
 import json, statistics as st, sys

@@ -155,11 +155,9 @@ impl Blocks for OnCpu {}
 
 /// Default body of [`Blocks::project`].
 pub fn project_on_cpu(at: &Context<'_>, params: Params<'_>, l: usize, which: Projection, x: &[f32], y: &mut [f32]) {
-    let (out, inner) = which.shape(&at.spec);
-    params.base.matrix(at.cpu, which.range(&at.ranges.blocks[l]), |w| {
-        let weights = MatRef::new(w, out, inner);
-        at.cpu.gemm(y, out, MatRef::new(x, x.len() / inner, inner), weights.t(), false); // [n, in] x [in, out]
-    });
+    let (_, inner) = which.shape(&at.spec);
+    let x_rows = MatRef::new(x, x.len() / inner, inner);
+    params.base.product(at.cpu, which.range(&at.ranges.blocks[l]), inner, (x_rows, false), y); // [n, in] x [in, out]
     at.add_adapter(params, l, which, x, y);
 }
 
@@ -167,10 +165,8 @@ pub fn project_on_cpu(at: &Context<'_>, params: Params<'_>, l: usize, which: Pro
 pub fn project_back_on_cpu(at: &Context<'_>, params: Params<'_>, l: usize, which: Projection, dy: &[f32], dx: &mut [f32]) {
     let (out, inner) = which.shape(&at.spec);
     at.through_gains(l, which, dy, |dy| {
-        params.base.matrix(at.cpu, which.range(&at.ranges.blocks[l]), |w| {
-            let weights = MatRef::new(w, out, inner);
-            at.cpu.gemm(dx, inner, MatRef::new(dy, dy.len() / out, out), weights, false); // [n, out] x [out, in]
-        });
+        let rows = MatRef::new(dy, dy.len() / out, out);
+        params.base.product(at.cpu, which.range(&at.ranges.blocks[l]), inner, (rows, true), dx); // [n, out] x [out, in]
         at.add_adapter_back(params, l, which, dy, dx);
     });
 }
@@ -257,11 +253,9 @@ pub fn norm_back_on_cpu(at: &Context<'_>, params: Params<'_>, which: NormAt, io:
 
 /// Default body of [`Blocks::classify`].
 pub fn classify_on_cpu(at: &Context<'_>, params: Params<'_>, x: &[f32], logits: &mut [f32]) {
-    let (d, v) = (at.spec.dim, at.spec.vocab);
-    params.base.pieces(at.cpu, at.ranges.classifier.clone(), d, |rows, w| {
-        let weights = MatRef::new(w, rows.len(), d);
-        at.cpu.gemm(&mut logits[rows.start..], v, MatRef::new(x, x.len() / d, d), weights.t(), false); // [m, d] x [d, v]
-    });
+    let d = at.spec.dim;
+    let x = MatRef::new(x, x.len() / d, d);
+    params.base.product(at.cpu, at.ranges.classifier.clone(), d, (x, false), logits); // [m, d] x [d, v]
 }
 
 /// Default body of [`Blocks::cross_entropy`].

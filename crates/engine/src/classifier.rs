@@ -54,10 +54,7 @@ impl Buffers {
                 cpu.gemm(dweights, d, dlogits.t(), x, to.accumulate || first > 0); // [v, m] x [m, d]
             }
             let dnorm = &mut s.branch[first * d..end * d];
-            params.base.pieces(cpu, at.ranges.classifier.clone(), d, |rows, w| {
-                let dlogits = MatRef::strided(&logits[rows.start..], m, rows.len(), v);
-                cpu.gemm(dnorm, d, dlogits, MatRef::new(w, rows.len(), d), rows.start > 0); // [m, v] x [v, d]
-            });
+            params.base.product(cpu, at.ranges.classifier.clone(), d, (dlogits, true), dnorm); // [m, v] x [v, d]
         }
         s.dx[..n * d].fill(0.0);
         let accumulate = to.accumulate;

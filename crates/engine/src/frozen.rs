@@ -1,12 +1,13 @@
 //! [`Frozen`]: weights that do not change, each matrix in the type it is stored in, where it lies: a mapped file, say. A matrix
-//! that is not f32 is decoded where it is used, into a scratch of one; the classifier a piece of its rows at a time. So a base
-//! in bf16 takes half, and in q8_0 about a quarter, of what it takes in f32, for one more pass over it in each product.
+//! that is neither f32 nor, on tiles, bf16 is decoded where it is used, into a scratch of one; a large one a piece of its rows at a time. So a
+//! base in bf16 takes half, and in q8_0 about a quarter, of what it takes in f32, for one more pass over it in each product.
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kernels::Cpu;
 use kernels::embedding::embed;
+use kernels::gemm::{Halves, MatRef};
 use kernels::stored::{Numbers, Weight};
 use model::{Layout, ModelSpec, TensorInfo};
 
@@ -89,6 +90,18 @@ impl<'a> Frozen<'a> {
         let (t, held) = self.from(range.start).next().filter(|(t, _)| range.end <= t.range.end)?;
         let Held::Matrix(weight) = held else { return None };
         weight.matrix().floats().map(|floats| &floats[range.start - t.range.start..range.end - t.range.start])
+    }
+
+    /// The weights at `range`, where they are matrices of `cols` columns in bfloat16.
+    fn halves(&self, range: &Range<usize>, cols: usize) -> Option<Halves<'_>> {
+        let (mut pieces, mut n, mut at) = ([&[][..]; 3], 0, range.start);
+        for (t, held) in self.from(range.start).take_while(|(t, _)| t.range.start < range.end) {
+            let Held::Matrix(weight) = held else { return None };
+            let fits = t.range.start == at && t.shape[1] == cols;
+            *pieces.get_mut(n).filter(|_| fits)? = weight.matrix().halves_bytes()?;
+            (n, at) = (n + 1, t.range.end);
+        }
+        Halves::new(&pieces[..n], cols).filter(|_| at == range.end)
     }
 
     fn vector(&self, range: Range<usize>) -> &[f32] {
@@ -189,6 +202,27 @@ impl<'p> Base<'p> {
                 }
             }
         }
+    }
+
+    /// `c = a W^T`, or `c = a W` where `back`, by the matrix, or neighbouring matrices of as many columns, `W` `[rows, cols]` at
+    /// `range`.
+    pub fn product(self, cpu: &Cpu, range: Range<usize>, cols: usize, (a, back): (MatRef<'_>, bool), c: &mut [f32]) {
+        let rows = range.len() / cols;
+        if let Base::Stored(frozen) = self
+            && let Some(w) = frozen.halves(&range, cols)
+            && cpu.gemm_halves(c, if back { cols } else { rows }, a, (&w, !back), false)
+        {
+            return;
+        }
+        self.pieces(cpu, range, cols, |part, w| {
+            let w = MatRef::new(w, part.len(), cols);
+            if back {
+                let a = MatRef::strided(&a.data[part.start..], a.rows, part.len(), a.stride);
+                cpu.gemm(c, cols, a, w, part.start > 0); // [m, rows] x [rows, cols]
+            } else {
+                cpu.gemm(&mut c[part.start..], rows, a, w.t(), false); // [m, cols] x [cols, rows]
+            }
+        });
     }
 
     /// Rows `ids` of the matrix of `cols` columns at `range`: an embedding.

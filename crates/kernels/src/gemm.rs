@@ -15,6 +15,7 @@ use crate::pool::Pool;
 mod buffer;
 mod drive;
 mod gemv;
+mod halves;
 mod isa;
 mod micro;
 mod pack;
@@ -31,6 +32,7 @@ mod avx512;
 mod neon;
 mod scalar;
 
+pub use halves::Halves;
 pub use isa::{Isa, UnknownIsa};
 
 /// A matrix that is read: row-major storage, possibly seen transposed.
@@ -169,9 +171,39 @@ impl Cpu {
         let mut buffers = self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
         #[cfg(target_arch = "x86_64")]
         if self.isa == Isa::Amx && amx::pays(a.rows, b.cols, a.cols) {
-            return amx::gemm(&self.pool, &mut buffers.tiles, c, c_stride, a, b, accumulate);
+            return amx::gemm(&self.pool, &mut buffers.tiles, c, c_stride, a, amx::Right::Floats(b), accumulate);
         }
         drive::gemm(&self.pool, self.isa.micro(), &mut buffers.vectors, c, c_stride, a, b, accumulate);
+    }
+
+    /// As [`Cpu::gemm`] by weights in bfloat16, `c = a W`, or `c = a W^T` where `transposed`, with the same bits as by their f32
+    /// (weights that are no finite normal numbers aside). False where this machine has no tiles, or the product is too small for
+    /// them: nothing was done, and the weights are to be widened.
+    ///
+    /// # Panics
+    /// As [`Cpu::gemm`].
+    pub fn gemm_halves(
+        &self,
+        c: &mut [f32],
+        c_stride: usize,
+        a: MatRef,
+        (w, transposed): (&Halves<'_>, bool),
+        accumulate: bool,
+    ) -> bool {
+        let (k, n) = if transposed { (w.cols(), w.rows()) } else { (w.rows(), w.cols()) };
+        assert_eq!(a.cols, k, "gemm: a is [{}, {}] but W has {k} steps", a.rows, a.cols);
+        a.check("a");
+        check_extent("c", c.len(), a.rows, n, c_stride);
+        #[cfg(target_arch = "x86_64")]
+        if self.isa == Isa::Amx && !gemv::pays(a) && amx::pays(a.rows, n, k) {
+            let mut buffers = self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
+            let rows = if transposed { amx::Rows::Columns } else { amx::Rows::Steps };
+            amx::gemm(&self.pool, &mut buffers.tiles, c, c_stride, a, amx::Right::Halves(*w, rows), accumulate);
+            return true;
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = accumulate;
+        false
     }
 }
 

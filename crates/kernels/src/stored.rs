@@ -29,6 +29,8 @@ mod held;
 mod product;
 mod quantised;
 
+use crate::gemm::Halves;
+
 pub use held::Held;
 pub use product::{Operand, ROWS_MAX};
 pub use quantised::Quantised;
@@ -147,6 +149,16 @@ impl<'a> Matrix<'a> {
     /// The elements, where they are f32.
     pub fn floats(&self) -> Option<&'a [f32]> {
         if let Elements::F32(floats) = self.elements { Some(floats) } else { None }
+    }
+
+    /// The bytes of the elements, where they are bfloat16.
+    pub fn halves_bytes(&self) -> Option<&'a [u8]> {
+        if let Elements::Bf16(bytes) = self.elements { Some(bytes) } else { None }
+    }
+
+    /// The matrix as the right side of a product, where its elements are bfloat16.
+    pub fn halves(&self) -> Option<Halves<'a>> {
+        Halves::new(&[self.halves_bytes()?], self.cols)
     }
 
     /// The type of the elements.

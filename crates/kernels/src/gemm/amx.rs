@@ -13,9 +13,11 @@ use std::arch::x86_64::__cpuid_count;
 use std::sync::OnceLock;
 
 mod drive;
+mod halves;
 mod split;
 
-pub(super) use drive::{BUFFER_BYTES_MAX, Buffers, gemm, pays};
+pub(super) use drive::{BUFFER_BYTES_MAX, Buffers, Right, gemm, pays};
+pub(super) use halves::Rows;
 
 /// Rows and columns of a block of c: two tiles by two.
 pub(super) const SIDE: usize = 32;

@@ -249,3 +249,42 @@ fn a_right_operand_of_bfloat16_gives_the_bits_of_the_full_product() {
         assert!(outside == 0 && changed > 0, "{m} x {n} x {k}: {outside} others of {changed}");
     }
 }
+
+/// Weights where they lie in a file, in one, two or three matrices, at an odd address.
+#[test]
+fn stored_bfloat16_gives_the_bits_of_the_same_weights_in_f32() {
+    if !Isa::Amx.is_available() {
+        eprintln!("SKIPPED: products with stored bfloat16 on tiles: this processor has no tiles");
+        return;
+    }
+    let cpu = Cpu::with_isa(2, Isa::Amx);
+    for (m, pieces, cols) in
+        [(64, vec![96], 128), (130, vec![64, 32, 38], 300), (500, vec![1536, 1501], 577), (33, vec![1100], 40)]
+    {
+        let rows: usize = pieces.iter().sum();
+        let floats: Vec<f32> = values(rows * cols, 2).iter().map(|v| f32::from_bits(v.to_bits() & 0xffff_0000)).collect();
+        let mut bytes = vec![0];
+        floats.iter().for_each(|v| bytes.extend(((v.to_bits() >> 16) as u16).to_le_bytes()));
+        let mut rest = &bytes[1..];
+        let lying: Vec<&[u8]> = pieces.iter().map(|n| rest.split_off(..2 * n * cols).unwrap()).collect();
+        let halves = Halves::new(&lying, cols).unwrap();
+        for transposed in [true, false] {
+            let (k, n) = if transposed { (cols, rows) } else { (rows, cols) };
+            let a = values(m * k, 1);
+            let (mut expected, mut found) = (vec![0.5; m * n], vec![0.5; m * n]);
+            let w = MatRef::new(&floats, rows, cols);
+            for accumulate in [false, true] {
+                let a = MatRef::new(&a, m, k);
+                cpu.gemm(&mut expected, n, a, if transposed { w.t() } else { w }, accumulate);
+                assert!(cpu.gemm_halves(&mut found, n, a, (&halves, transposed), accumulate));
+                let differ = expected.iter().zip(&found).filter(|(x, y)| x.to_bits() != y.to_bits()).count();
+                assert_eq!(differ, 0, "{m}, {pieces:?} x {cols}, transposed {transposed}");
+            }
+        }
+    }
+    assert!(Halves::new(&[&[0; 2 * 31 * 8], &[0; 16]], 8).is_none(), "a tile would cross from one matrix to the next");
+    assert!(Halves::new(&[&[0; 15]], 8).is_none());
+    let (w, mut c) = (Halves::new(&[&[0; 2 * 8 * 8]], 8).unwrap(), [0.0; 64]);
+    assert!(!cpu.gemm_halves(&mut c, 8, MatRef::new(&[0.0; 64], 8, 8), (&w, true), false), "too small for tiles");
+    assert!(!Cpu::with_isa(1, Isa::Scalar).gemm_halves(&mut c, 8, MatRef::new(&[0.0; 64], 8, 8), (&w, true), false));
+}

@@ -85,6 +85,10 @@ impl Operand {
                 column += w.rows();
                 continue;
             }
+            if w.halves().is_some_and(|w| cpu.gemm_halves(&mut y[column..], n, x, (&w, true), false)) {
+                column += w.rows();
+                continue;
+            }
             let rows = (PANEL / k).max(1);
             if self.panel.len() < rows * k {
                 self.panel.resize(rows * k, 0.0);

@@ -6,11 +6,12 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::halves::{self, Rows};
 use super::split::{Side, after, pack_step};
 use super::{AHEAD, SIDE, STEP, STEP_BYTES, multiply, with_tiles};
-use crate::gemm::MatRef;
 use crate::gemm::buffer::Buffer;
 use crate::gemm::pack::Operand;
+use crate::gemm::{Halves, MatRef};
 use crate::pool::{Pool, Shareable};
 
 /// Steps of a block of k: a panel's worth, 24 KiB, stays in the first-level cache.
@@ -49,11 +50,37 @@ pub(in crate::gemm) fn pays(m: usize, n: usize, k: usize) -> bool {
     m.min(n).min(k) >= PAYS.1 && m.saturating_mul(n).saturating_mul(k) >= PAYS.0
 }
 
+/// The right operand.
+#[derive(Clone, Copy)]
+pub(in crate::gemm) enum Right<'a> {
+    /// f32, of which every stretch is looked at: it may be bfloat16 all the same.
+    Floats(MatRef<'a>),
+    /// bfloat16.
+    Halves(Halves<'a>, Rows),
+}
+
+/// Where a part comes from.
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    Floats(Operand),
+    Halves(Halves<'a>, Rows),
+}
+
+impl Right<'_> {
+    fn columns(&self) -> usize {
+        match self {
+            Right::Floats(b) => b.cols,
+            Right::Halves(w, Rows::Columns) => w.rows(),
+            Right::Halves(w, Rows::Steps) => w.cols(),
+        }
+    }
+}
+
 /// Part of an operand: panels of 32 vectors over a stretch of k, as blocks of k [panel][step].
 #[derive(Clone, Copy)]
-struct Part {
+struct Part<'a> {
     side: Side,
-    operand: Operand,
+    source: Source<'a>,
     target: Shareable<f32>,
     /// First vector, and how many.
     start: usize,
@@ -63,7 +90,7 @@ struct Part {
     depth: usize,
 }
 
-impl Part {
+impl Part<'_> {
     fn panels(&self) -> usize {
         self.len.div_ceil(SIDE)
     }
@@ -96,9 +123,13 @@ impl Part {
         let (block, first) = (task / groups, task % groups * GROUP);
         let panels = first..(first + GROUP).min(self.panels());
         let mut whole = true;
+        let along = match &self.source {
+            Source::Floats(operand) => operand.along,
+            Source::Halves(_, rows) => *rows == Rows::Columns,
+        };
         // SAFETY: the caller's promise.
         unsafe {
-            if self.operand.along {
+            if along {
                 panels.for_each(|p| (0..self.steps(block)).for_each(|step| whole &= self.pack_step(p, block, step)));
             } else {
                 // each step of k is a row of memory, read along
@@ -116,8 +147,17 @@ impl Part {
         let offset = (block * BLOCK + step) * STEP;
         let (vectors, depth) = ((self.len - p * SIDE).min(SIDE), (self.depth - offset).min(STEP));
         let target = self.at(p, block).wrapping_add(after(step));
+        let (vector, k) = (self.start + p * SIDE, self.k + offset);
         // SAFETY: the vectors and steps are within the part, and so is the target.
-        unsafe { pack_step(self.side, &self.operand, self.start + p * SIDE, vectors, self.k + offset, depth, target) }
+        unsafe {
+            match &self.source {
+                Source::Floats(operand) => pack_step(self.side, operand, vector, vectors, k, depth, target),
+                Source::Halves(w, rows) => {
+                    halves::pack_step((w, *rows), (vector, vectors), (k, depth), target);
+                    true
+                }
+            }
+        }
     }
 }
 
@@ -135,31 +175,35 @@ pub(in crate::gemm) fn gemm(
     c: &mut [f32],
     c_stride: usize,
     a: MatRef,
-    b: MatRef,
+    b: Right,
     accumulate: bool,
 ) {
-    let (left, right, k) = (Operand::rows_of(a), Operand::columns_of(b), a.cols);
+    let (left, len, k) = (Operand::rows_of(a), b.columns(), a.cols);
+    let right = match b {
+        Right::Floats(b) => Source::Floats(Operand::columns_of(b)),
+        Right::Halves(w, rows) => Source::Halves(w, rows),
+    };
     let target = Target { data: Shareable::new(c.as_mut_ptr()), stride: c_stride };
     let depth = equal_part(k, DEPTH_MAX, STEP * BLOCK);
-    let (rows, columns) = (equal_part(left.len, PACKED_MAX / depth, SIDE), equal_part(right.len, PACKED_MAX / depth, SIDE));
+    let (rows, columns) = (equal_part(left.len, PACKED_MAX / depth, SIDE), equal_part(len, PACKED_MAX / depth, SIDE));
     let floats = |vectors: usize| vectors.next_multiple_of(SIDE) * depth.next_multiple_of(STEP) / STEP * STEP_BYTES / SIDE / 4;
     let (left_target, right_target) = (buffers.left.at_least(floats(rows)), buffers.right.at_least(floats(columns)));
     for k_start in (0..k).step_by(depth) {
-        let part = |side, operand: Operand, target, start: usize, len: usize| Part {
+        let part = |side, source, target, vectors: std::ops::Range<usize>| Part {
             side,
-            operand,
+            source,
             target: Shareable::new(target),
-            start,
-            len: len.min(operand.len - start),
+            start: vectors.start,
+            len: vectors.len(),
             k: k_start,
             depth: depth.min(k - k_start),
         };
-        for j in (0..right.len).step_by(columns) {
-            let right = part(Side::Right, right, right_target, j, columns);
+        for j in (0..len).step_by(columns) {
+            let right = part(Side::Right, right, right_target, j..len.min(j + columns));
             let mut narrow = false;
             for i in (0..left.len).step_by(rows) {
                 let whole = rows >= left.len;
-                let left = part(Side::Left, left, left_target, i, rows);
+                let left = part(Side::Left, Source::Floats(left), left_target, i..left.len.min(i + rows));
                 let packed = pack(pool, (!whole || j == 0).then_some(&left), (i == 0).then_some(&right));
                 if i == 0 {
                     narrow = packed;

@@ -142,13 +142,13 @@ fn widened(halves: __m256i) -> __m512 {
 
 /// The first `count` of 16 lanes.
 #[inline]
-fn mask(count: usize) -> __mmask16 {
+pub(super) fn mask(count: usize) -> __mmask16 {
     if count >= 16 { 0xffff } else { (1 << count) - 1 }
 }
 
 /// Transposes a tile of 16 x 16 units in place.
 #[target_feature(enable = "avx512f")]
-unsafe fn turn(tile: *mut u8) {
+pub(super) unsafe fn turn(tile: *mut u8) {
     let rows: *mut f32 = tile.cast();
     // SAFETY: the tile is 16 vectors, aligned; its bits pass through f32 registers unchanged.
     unsafe {
