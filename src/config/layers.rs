@@ -224,13 +224,33 @@ const OF_ONE_RUN: [&str; 17] = [
     "norm-eps",
 ];
 
-/// The settings stored in a checkpoint, if `model` is one of ours.
+/// Settings that were right for what the checkpoint was trained by: another method, or an adapter where there was none, has its
+/// own. (Else an adapter would decay as the weights did.)
+const OF_ONE_METHOD: [&str; 12] = [
+    "optimizer",
+    "learning-rate",
+    "schedule",
+    "warmup",
+    "min-lr-ratio",
+    "weight-decay",
+    "beta1",
+    "beta2",
+    "momentum",
+    "clip-norm",
+    "compact-vocab",
+    "zo-directions",
+];
+
+/// The settings stored in a checkpoint, if `model` is one of ours. `asked` is what was asked for, and whether a method and an
+/// adapter, or none, were.
 ///
 /// # Errors
 /// A stored configuration that cannot be read.
-pub fn from_checkpoint(model: &Path) -> anyhow::Result<Vec<Given>> {
-    let stored = stored(model)?;
-    Ok(stored.into_iter().filter(|g| !OF_ONE_RUN.contains(&g.key)).collect())
+pub fn from_checkpoint(model: &Path, (asked, method, lora): (&TrainConfig, bool, bool)) -> anyhow::Result<Vec<Given>> {
+    let Some(before) = trained_with(model)? else { return Ok(Vec::new()) };
+    let another = method && asked.method != before.method || lora && asked.lora != before.lora;
+    let passes = |key: &&str| !OF_ONE_RUN.contains(key) && !(another && OF_ONE_METHOD.contains(key));
+    Ok(stored(model)?.into_iter().filter(|g| passes(&g.key)).collect())
 }
 
 /// The configuration that trained the checkpoint or run `model`, if it is one of ours.

@@ -118,7 +118,9 @@ impl Resolved {
         // a method that is asked for counts for more than what another one trained the checkpoint with
         stack.extend(layers::from_method(first));
         if let ModelChoice::Path(path) = &model {
-            stack.extend(layers::from_checkpoint(path)?);
+            let asked = |key: &str| stack.iter().any(|g| g.key == key);
+            let stored = layers::from_checkpoint(path, (first, asked("method"), asked("lora")))?;
+            stack.extend(stored);
         }
         let (second, _) = apply(stack)?;
         stack.extend(layers::from_optimizer(second.optimizer));

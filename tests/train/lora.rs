@@ -122,6 +122,23 @@ fn norm_clip_count_and_decay_are_those_of_the_adapter_alone() {
     assert!(sizes(&bench, "other").1 != a, "A comes from the seed");
 }
 
+/// The original's adapters decayed at 0.1, unsaid. Neither do they as the weights of their base did.
+#[test]
+fn an_adapter_decays_only_where_that_is_asked_for() {
+    let bench = base();
+    let decayed = |out: &str, more: &[&str]| {
+        let common = ["--steps", "3", "--learning-rate", "0.1", "--schedule", "constant", "--warmup", "0"];
+        adapt(&bench, out, &[&common[..], more].concat());
+        sizes(&bench, out).1
+    };
+    let (plain, zero, some) =
+        (decayed("plain", &[]), decayed("zero", &["--weight-decay", "0"]), decayed("some", &["--weight-decay", "0.1"]));
+    assert!(plain == zero, "no decay is the default");
+    assert!(plain != some);
+    let resolved = fs::read_to_string(bench.path("plain/config.resolved.toml")).unwrap();
+    assert!(resolved.lines().any(|l| l.starts_with("weight-decay = 0.0") || l.starts_with("weight-decay = 0 ")), "{resolved}");
+}
+
 #[test]
 fn the_two_forms_learn_the_same() {
     let bench = base();

@@ -264,3 +264,15 @@ fn a_checkpoint_of_ours_brings_its_recipe_but_not_its_budget() {
     assert_eq!((r.config.optimizer, r.config.learning_rate), (OptimizerKind::Muon, 0.03));
     assert_eq!((r.config.steps, r.config.data.as_str()), (None, "stories"));
 }
+
+#[test]
+fn what_was_right_for_weights_is_not_for_an_adapter_nor_for_another_method() {
+    let dir = run_folder(&[("optimizer", "sgd"), ("learning-rate", "0.03"), ("weight-decay", "0.2"), ("seq-len", "64")]);
+    let of = |more: &[(&str, &str)]| resolve(&[&[("model", &*dir.path().to_string_lossy())], more].concat()).unwrap().config;
+    let (adapter, mezo) = (of(&[("lora", "true")]), of(&[("method", "mezo")]));
+    assert_eq!((adapter.optimizer, adapter.learning_rate, adapter.weight_decay), (OptimizerKind::Adamw, 1e-3, 0.0));
+    assert_eq!((mezo.weight_decay, mezo.learning_rate < 1e-3), (0.0, true));
+    assert_eq!((adapter.seq_len, mezo.seq_len), (64, 64), "what says nothing of the method is as it was");
+    let again = of(&[("lora", "false"), ("method", "backprop")]);
+    assert_eq!((again.learning_rate, again.weight_decay), (0.03, 0.2), "the same method goes on as it was");
+}

@@ -30,9 +30,12 @@ pub(super) fn batch() -> Batch<'static> {
 
 impl Tiny {
     pub fn new() -> Tiny {
-        let cpu = Cpu::new(1);
         let small = model::preset("stories-1m").unwrap().spec;
-        let spec = ModelSpec { dim: 8, layers: 1, heads: 1, kv_heads: 1, head_dim: 4, hidden: 5, vocab: 9, ..small };
+        Tiny::of(ModelSpec { dim: 8, layers: 1, heads: 1, kv_heads: 1, head_dim: 4, hidden: 5, vocab: 9, ..small })
+    }
+
+    pub fn of(spec: ModelSpec) -> Tiny {
+        let cpu = Cpu::new(1);
         let layout = Layout::of(&spec);
         // larger than at the start of training: a gradient that is not all in the embedding
         let params: Vec<f32> = engine::init(&spec, &layout, 3).iter().map(|w| w * 4.0).collect();

@@ -141,6 +141,31 @@ fn every_method_takes_adapters_of_every_matrix_and_any_rank() {
     }
 }
 
+/// On the stack of the original 64 numbers had room. Here a rank is as large as the matrices let it be.
+#[test]
+fn a_rank_beyond_64_has_room() {
+    let narrow = Tiny::new();
+    let wide = Tiny::of(ModelSpec { dim: 80, head_dim: 80, hidden: 96, ..narrow.spec });
+    for mut estimator in [
+        Box::new(Lozo::new(line(Distribution::Gaussian), 72, 2, &wide.layout)) as Box<dyn Estimator>,
+        Box::new(Pgap::new(Line { directions: 3, ..line(Distribution::Gaussian) }, 72, 2, 2.0, &wide.layout)),
+        Box::new(Agzo::new(Line { directions: 2, ..line(Distribution::Gaussian) }, 72, &wide.layout)),
+        Box::new(ZoMuon::new(Line { directions: 3, ..line(Distribution::Gaussian) }, 72, 2, &wide.layout)),
+    ] {
+        let mut walk = wide.walk();
+        for step in 1..=3 {
+            wide.estimate(&mut walk, &mut *estimator, step);
+            let mut sum = vec![0.0; wide.layout.len()];
+            wide.add(&*estimator, &mut sum);
+            for t in wide.layout.tensors().iter().filter(|t| t.shape[0] > 1) {
+                let along: f64 = sum[t.range.clone()].iter().map(|g| g * g).sum();
+                assert!(along > 0.0 && along.is_finite(), "step {step}: {:?} does not move", t.id);
+            }
+            estimator.finish(&wide.cpu);
+        }
+    }
+}
+
 #[test]
 fn the_mean_of_agzo_is_the_gradient_projected_onto_what_matrices_multiply() {
     let (tiny, rank) = (Tiny::new(), 2);
