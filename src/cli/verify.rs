@@ -22,5 +22,5 @@ pub struct VerifyArgs {
 }
 
 fn tamper(text: &str) -> Result<Tamper, String> {
-    Tamper::parse(text).ok_or_else(|| format!("found `{text}`, expected {}", Tamper::NAMES.join(", ")))
+    Tamper::parse(text).ok_or_else(|| format!("found `{text}`, expected {}", Tamper::ALL.map(|(name, _)| name).join(", ")))
 }

@@ -9,7 +9,8 @@ use formats::{Dtype, Encoding, SpecialIds, blzt, gguf, hf, llama2c};
 use model::{Layout, ModelSpec};
 
 use crate::subject::{Golden, Tricky};
-use crate::{Broken, Found, Row, World, so};
+use crate::tamper::{interleaved, rounded};
+use crate::{Broken, Found, Row, Tamper, World, so};
 
 pub const CLAIMS: &[Row] = &[
     ("data/stories", "the built-in stories are the same for the same seed, and others for another", "none", stories),
@@ -25,14 +26,15 @@ pub const CLAIMS: &[Row] = &[
     ("formats/truncated", "a file that ends early is an error, wherever it ends", "none", truncated),
 ];
 
-fn stories(_world: &World<'_>) -> Found {
-    let texts = |seed| (0..20).map(|i| Stories::new(seed).story(i)).collect::<Vec<_>>();
+fn stories(world: &World<'_>) -> Found {
+    let seed_of = |seed| if world.broken(Tamper::Seedless) { 1 } else { seed };
+    let texts = |seed| (0..20).map(|i| Stories::new(seed_of(seed)).story(i)).collect::<Vec<_>>();
     let (first, again, other) = (texts(1), texts(1), texts(2));
     let words = first.iter().map(|s| s.split_whitespace().count()).sum::<usize>();
     so(first == again && first != other, format!("20 stories, {words} words"))
 }
 
-fn tokenizer(_world: &World<'_>) -> Found {
+fn tokenizer(world: &World<'_>) -> Found {
     let documents: Vec<String> = (0..200).map(|i| Stories::new(1).story(i)).collect();
     let tokenizer = Tokenizer::train(&documents, 600).map_err(Broken::of)?;
     let nasty =
@@ -41,7 +43,11 @@ fn tokenizer(_world: &World<'_>) -> Found {
     let mut wrong = Vec::new();
     for text in texts {
         let ids = tokenizer.encode(text).map_err(Broken::of)?;
-        if tokenizer.decode(&ids) != text {
+        let mut back = tokenizer.decode(&ids);
+        if world.broken(Tamper::Spaces) {
+            back = back.split_whitespace().collect::<Vec<_>>().join(" ");
+        }
+        if back != text {
             wrong.push(text.to_owned());
         }
     }
@@ -62,9 +68,11 @@ fn windows(world: &World<'_>) -> Found {
     let mut loader = Loader::new(data, options).map_err(Broken::of)?;
     let mut batch = loader.batch(3);
     loader.fill(&mut batch);
-    let first = batch.inputs == ids[..48] && batch.targets == ids[1..49];
+    let later = usize::from(!world.broken(Tamper::Unshifted));
+    let targets = |batch: &data::Batch| if later == 0 { batch.inputs.clone() } else { batch.targets.clone() };
+    let first = batch.inputs == ids[..48] && targets(&batch) == ids[1..49];
     loader.fill(&mut batch);
-    let second = batch.inputs == ids[48..96] && batch.targets == ids[49..97];
+    let second = batch.inputs == ids[48..96] && targets(&batch) == ids[49..97];
     loader.seek(0);
     loader.fill(&mut batch);
     so(first && second && batch.inputs == ids[..48], "two batches, and the first again")
@@ -76,8 +84,9 @@ fn refused(world: &World<'_>) -> Found {
         fs::write(&path, bytes).map(|()| path).map_err(Broken::of)
     };
     let whole: Vec<u8> = (0..500u16).flat_map(|i| (i % 90).to_le_bytes()).collect();
+    let beyond = |vocab| if world.broken(Tamper::Unbounded) { usize::from(u16::MAX) } else { vocab };
     let odd = open(&file("odd.bin", &whole[..whole.len() - 1])?, 90).is_err();
-    let beyond = open(&file("beyond.bin", &whole)?, 89).is_err();
+    let beyond = open(&file("beyond.bin", &whole)?, beyond(89)).is_err();
     let sound = open(&file("sound.bin", &whole)?, 90).is_ok();
     so(odd && beyond && sound, format!("odd length refused: {odd}, id 89 of 89 refused: {beyond}, the sound file opens: {sound}"))
 }
@@ -107,7 +116,12 @@ fn round_trips(world: &World<'_>) -> Found {
     let params = engine::init(&spec, &Layout::of(&spec), 5);
     let mut changed = Vec::new();
     for (name, opened) in written(&world.scratch.join("trips"), &spec, &params)? {
-        let back = opened.load(&Layout::of(&spec)).map_err(Broken::of)?;
+        let mut back = opened.load(&Layout::of(&spec)).map_err(Broken::of)?;
+        match world.tamper {
+            Some(Tamper::Rounded) => rounded(&mut back),
+            Some(Tamper::Pairs) => interleaved(&mut back, 8 * spec.dim, false),
+            _ => {}
+        }
         if back.iter().zip(&params).any(|(a, b)| a.to_bits() != b.to_bits()) || back.len() != params.len() {
             changed.push(name);
         }
@@ -134,7 +148,11 @@ fn truncated(world: &World<'_>) -> Found {
         for i in 0..60 {
             // close together at the head of the file, and then apart
             let len = if i < 30 { i * 7 } else { whole.len() * (i - 29) / 31 };
-            fs::write(&path, &whole[..len.min(whole.len() - 1)]).map_err(Broken::of)?;
+            let mut cut = whole[..len.min(whole.len() - 1)].to_vec();
+            if world.broken(Tamper::Padded) {
+                cut.resize(whole.len(), 0);
+            }
+            fs::write(&path, cut).map_err(Broken::of)?;
             let folder = if name.starts_with("hf") { dir.join("hf") } else { path.clone() };
             cuts += 1;
             if formats::open(&folder).and_then(|m| m.load(&Layout::of(m.spec()))).is_ok() {

@@ -5,7 +5,7 @@ use model::{AdapterForm, AdapterSpec, AdapterTarget, Half, Layout, TensorId};
 
 use crate::subject::{Golden, SEQ, Tricky, floats};
 use crate::tamper::Tampered;
-use crate::{Broken, Found, Row, World, farthest, within};
+use crate::{Broken, Found, Row, Tamper, World, farthest, within};
 
 pub const CLAIMS: &[Row] = &[
     ("gradients/pytorch", "the gradient of every weight is that of PyTorch", "1e-4 of the largest of its tensor", pytorch),
@@ -74,7 +74,8 @@ fn recompute(world: &World<'_>) -> Found {
     let model = Tricky::new();
     let mut grads = Vec::new();
     for recompute in [false, true] {
-        let mut engine = CpuEngine::new(world.cpu, &model.spec, shape(), Options { gradient: true, recompute });
+        let blocks = Tampered(world.tamper.filter(|_| recompute));
+        let mut engine = Walk::with_blocks(world.cpu, &model.spec, shape(), Options { gradient: true, recompute }, blocks);
         let mut grad = vec![0.0; model.layout.len()];
         engine.loss_and_grad(&model.params, &model.batch(), &mut grad, false).map_err(Broken::of)?;
         grads.push(grad);
@@ -94,13 +95,14 @@ fn adapter(world: &World<'_>) -> Found {
     let b = own.tensors().iter().filter(|t| matches!(t.id, TensorId::Adapter(_, _, Half::B)));
     b.for_each(|t| values[t.range.clone()].iter_mut().enumerate().for_each(|(i, v)| *v = (i % 7) as f32 / 70.0 - 0.04));
     let mut split = CpuEngine::new(world.cpu, &model.spec, shape(), Options::INFERENCE).adapted(&plan);
-    let params = Params { base: Base::Flat(&model.params), adapter: &values };
-    let beside = split.loss(params, &model.batch()).map_err(Broken::of)?.mean();
     let merger = engine::AdapterPlan::new(&model.spec, &plan, 0);
     let mut merged = model.params.clone();
     for t in model.layout.tensors() {
         merger.merge(t, &values, 0..t.shape[0], &mut merged[t.range.clone()]);
     }
+    let base = if world.broken(Tamper::Twice) { &merged } else { &model.params };
+    let params = Params { base: Base::Flat(base), adapter: &values };
+    let beside = split.loss(params, &model.batch()).map_err(Broken::of)?.mean();
     let mut engine = CpuEngine::new(world.cpu, &model.spec, shape(), Options::INFERENCE);
     let [merged, plain] = [&merged, &model.params].map(|p| engine.loss(p, &model.batch()).map(|l| l.mean()));
     let (merged, plain) = (merged.map_err(Broken::of)?, plain.map_err(Broken::of)?);
@@ -111,7 +113,10 @@ fn adapter(world: &World<'_>) -> Found {
 fn adapter_at_start(world: &World<'_>) -> Found {
     let (model, plan) = (Tricky::new(), plan());
     let own = Layout::of_adapter(&model.spec, &plan);
-    let values = engine::init_adapter(&own, (&model.layout, Base::Flat(&model.params)), 3);
+    let mut values = engine::init_adapter(&own, (&model.layout, Base::Flat(&model.params)), 3);
+    if world.broken(Tamper::Warm) {
+        values.iter_mut().filter(|v| **v == 0.0).for_each(|v| *v = 0.01);
+    }
     let mut split = CpuEngine::new(world.cpu, &model.spec, shape(), Options::INFERENCE).adapted(&plan);
     let params = Params { base: Base::Flat(&model.params), adapter: &values };
     let beside = split.loss(params, &model.batch()).map_err(Broken::of)?;

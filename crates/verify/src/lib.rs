@@ -1,6 +1,8 @@
 //! What the program claims, as a list: each claim a sentence, a tolerance, and what it takes to see whether it is so on this
 //! machine. The tests of this crate and `autoane verify` run the same list.
 
+mod device;
+mod estimators;
 mod files;
 mod forward;
 mod gradients;
@@ -25,6 +27,13 @@ pub struct World<'w> {
     pub scratch: &'w Path,
     /// A part that is broken on purpose, to see that it is found out.
     pub tamper: Option<Tamper>,
+}
+
+impl World<'_> {
+    /// Whether this is broken.
+    fn broken(&self, tamper: Tamper) -> bool {
+        self.tamper == Some(tamper)
+    }
 }
 
 /// How it went.
@@ -71,8 +80,15 @@ impl Claim {
 
 /// Every claim, part by part.
 pub fn claims() -> Vec<Claim> {
-    let parts: [&[Row]; 6] =
-        [numbers::CLAIMS, forward::CLAIMS, gradients::CLAIMS, training::CLAIMS, files::CLAIMS, neural::CLAIMS];
+    let parts: [&[Row]; 7] = [
+        numbers::CLAIMS,
+        forward::CLAIMS,
+        gradients::CLAIMS,
+        training::CLAIMS,
+        estimators::CLAIMS,
+        files::CLAIMS,
+        neural::CLAIMS,
+    ];
     let claim = |&(id, sentence, tolerance, run): &Row| Claim { id, sentence, tolerance, run };
     parts.into_iter().flatten().map(claim).collect()
 }

@@ -5,10 +5,11 @@ use ane::probe::{every_kernel, probe};
 use ane::sim::{Profile, Simulator};
 use ane::{BlockShape, DeviceEngine, Pipeline, PipelineOptions};
 use engine::{CpuEngine, Engine, Options, Shape};
-use model::{Layout, ModelSpec};
+use model::{Layout, ModelSpec, Rope};
 
+use crate::device::Told;
 use crate::subject::{SEQ, Tricky};
-use crate::{Broken, Found, Outcome, Row, World, so, within};
+use crate::{Broken, Found, Outcome, Row, Tamper, World, so, within};
 
 pub const CLAIMS: &[Row] = &[
     (
@@ -45,7 +46,7 @@ fn small() -> (ModelSpec, Layout, Vec<f32>) {
     (spec, layout, params)
 }
 
-fn programs(_world: &World<'_>) -> Found {
+fn programs(world: &World<'_>) -> Found {
     let cases = every_kernel(&BlockShape::of(&small().0, SEQ)).map_err(Broken::of)?;
     let (mut checked, mut wrong) = (0, Vec::new());
     for case in &cases {
@@ -55,7 +56,8 @@ fn programs(_world: &World<'_>) -> Found {
                 continue;
             }
             let text = case.spec.program.clone().in_dialect(dialect).to_string();
-            let parsed = mil::parse(&text);
+            let printed = if world.broken(Tamper::Printed) { text.replacen("fp16", "fp32", 1) } else { text.clone() };
+            let parsed = mil::parse(&printed);
             let again = parsed.as_ref().is_ok_and(|p| p.to_string() == text && mil::check(p).is_ok());
             checked += 1;
             if !again {
@@ -74,7 +76,7 @@ fn kernels(world: &World<'_>) -> Found {
     let (spec, layout, params) = small();
     let cases = every_kernel(&BlockShape::of(&spec, SEQ)).map_err(Broken::of)?;
     let threads = world.cpu.pool().threads();
-    let device = Simulator::new(unlimited("m4,strict")?, threads);
+    let device = Told { device: Simulator::new(unlimited("m4,strict")?, threads), tamper: world.tamper };
     let reference = Simulator::new(unlimited("m4")?, threads);
     let report = probe(&device, &reference, &cases, &Model { spec: &spec, layout: &layout, params: &params, seq: SEQ });
     so(report.all_passed(), format!("{} of {} kernels", report.passed().count(), report.kernels.len()))
@@ -83,8 +85,15 @@ fn kernels(world: &World<'_>) -> Found {
 /// Loss and gradient of a pipeline on a simulator, and what was said.
 fn on_device(world: &World<'_>, options: PipelineOptions, chip: &str) -> Result<(f64, Vec<f32>, usize), Broken> {
     let model = Tricky::new();
-    let device = Simulator::new(chip.parse().map_err(Broken::of)?, world.cpu.pool().threads());
-    let mut engine = DeviceEngine::new(world.cpu, &model.spec, Shape { rows: 2, seq: SEQ }, Options::TRAINING, device, options);
+    let simulator = Simulator::new(chip.parse().map_err(Broken::of)?, world.cpu.pool().threads());
+    let device = Told { device: simulator, tamper: world.tamper };
+    let mut spec = model.spec.clone();
+    match world.tamper {
+        Some(Tamper::Theta) => spec.rope = Rope::plain(1e4),
+        Some(Tamper::Residual) => spec.residual_scale = 1.0,
+        _ => {}
+    }
+    let mut engine = DeviceEngine::new(world.cpu, &spec, Shape { rows: 2, seq: SEQ }, Options::TRAINING, device, options);
     engine.refresh(&model.params);
     let mut grad = vec![0.0; model.layout.len()];
     let stop = &mut || false;

@@ -6,7 +6,8 @@ use kernels::noise::Philox;
 use kernels::rope::{RopeTable, Turn, rope};
 use kernels::{Cpu, Isa};
 
-use crate::{Found, Row, World, farthest, so, within};
+use crate::tamper::{interleaved, rounded};
+use crate::{Found, Row, Tamper, World, farthest, so, within};
 
 pub const CLAIMS: &[Row] = &[
     (
@@ -37,8 +38,11 @@ fn products(world: &World<'_>) -> Found {
     let mut worst = (0.0, "");
     for isa in [Isa::Scalar, Isa::Avx2, Isa::Avx512, Isa::Amx, Isa::Neon].into_iter().filter(|isa| isa.is_available()) {
         let cpu = Cpu::with_isa(world.cpu.pool().threads(), isa);
-        let mut c = vec![0.0; m * n];
-        cpu.gemm(&mut c, n, MatRef::new(&a, m, k), MatRef::new(&b, n, k).t(), false);
+        let (mut c, mut left) = (vec![0.0; m * n], a.clone());
+        if world.broken(Tamper::Rounded) {
+            rounded(&mut left);
+        }
+        cpu.gemm(&mut c, n, MatRef::new(&left, m, k), MatRef::new(&b, n, k).t(), false);
         for i in 0..m * n {
             let pairs = || a[i / n * k..][..k].iter().zip(&b[i % n * k..][..k]).map(|(a, b)| f64::from(*a) * f64::from(*b));
             let (exact, size): (f64, f64) = (pairs().sum(), pairs().map(f64::abs).sum());
@@ -57,6 +61,9 @@ fn cross_entropy(world: &World<'_>) -> Found {
     let targets: Vec<u32> = (0..n as u32).map(|i| i * 66).collect();
     let (mut losses, mut gradient) = (vec![0.0; n], logits.clone());
     cross_entropy_backward(world.cpu, &mut losses, &mut gradient, &targets, v);
+    if world.broken(Tamper::Guard) {
+        losses.iter_mut().for_each(|l| *l = -((-*l).exp() + 1e-10).ln());
+    }
     let mut off = 0f64;
     for (i, row) in logits.chunks(v).enumerate() {
         let max = row.iter().copied().fold(f32::MIN, f32::max);
@@ -76,8 +83,14 @@ fn rotation(world: &World<'_>) -> Found {
     let frequencies: Vec<f32> = (0..hd / 2).map(|i| theta.powf(-2.0 * i as f64 / hd as f64) as f32).collect();
     let table = RopeTable::new(&frequencies, 1.0, first + 96);
     let x = values(96 * hd, 4);
-    let mut turned = x.clone();
+    let (mut turned, neighbours) = (x.clone(), world.broken(Tamper::Pairs));
+    if neighbours {
+        interleaved(&mut turned, hd, false);
+    }
     rope(world.cpu, &mut turned, hd, 1, &table, first, 96, Turn::Forward);
+    if neighbours {
+        interleaved(&mut turned, hd, true);
+    }
     let mut exact = vec![0.0; x.len()];
     for (t, row) in x.chunks(hd).enumerate() {
         for i in 0..hd / 2 {
@@ -93,11 +106,11 @@ fn rotation(world: &World<'_>) -> Found {
     within(off.max(farthest(&turned, &x)), 1e-4, "off by")
 }
 
-fn noise(_world: &World<'_>) -> Found {
+fn noise(world: &World<'_>) -> Found {
     let n = 200_000;
     let all = values(n, 5);
     let mut part = vec![0.0; 100];
-    Philox::new(5, 0x766c).fill_normal(&mut part, 1000);
+    Philox::new(5, 0x766c).fill_normal(&mut part, if world.broken(Tamper::Pieces) { 0 } else { 1000 });
     let mean = all.iter().map(|z| f64::from(*z)).sum::<f64>() / n as f64;
     let variance = all.iter().map(|z| f64::from(*z).powi(2)).sum::<f64>() / n as f64;
     let placed = part == all[1000..1100];
