@@ -4,12 +4,14 @@ text of another kind, trained for more and more steps, each time with the rate a
 steps stop helping above what backpropagation reaches.
 
 Usage: runs/zo_ceiling.py MODEL TEXT [--steps 2000,8000,32000] [--seeds 4] [--jobs 1] [--out DIR]     AUTOANE: the program
+What may not be published (`published.py`) is not shown.
 """
 
 import argparse
 import json
 import subprocess
 
+import published
 from pool import AUTOANE, Pool, evals, interval, version
 
 # Backpropagation with MeZO's own optimizer beside it: what is left then is the estimate
@@ -29,6 +31,7 @@ def arguments():
     parser.add_argument("--backprop-steps", default="1500,6000")
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--cut-off", type=int, help="the runs of most steps are there and were cut off: as far as this step, and said so")
     parser.add_argument("--deadline", type=float, default=1e9, help="seconds after which no run is begun")
     parser.add_argument("--out", default="runs/zo-ceiling")
     args = parser.parse_args()
@@ -63,19 +66,36 @@ def main():
     best = {m: min((ends[key], key[1]) for key in ends if key[0] == m)[1] for m in GRID}
     print("rates", best, ends, flush=True)
     keys = [(m, n, s) for m in GRID for n in reversed(counts[m]) for s in range(1, args.seeds + 1)]
-    made = pool.train({name(m, n, s): words(m, best[m], s, n) for m, n, s in keys})
+    cut = {(m, n): f"{args.cut_off} of {n} steps" for m, n, _ in keys if args.cut_off and n == max(long)}
+    made = pool.train({name(m, n, s): words(m, best[m], s, n) for m, n, s in keys if (m, n) not in cut})
+    groups = {(m, n): (GRID[m][0], lambda s, m=m, n=n: str(pool.out / name(m, n, s))) for m, n, _ in keys}
+    configs = published.check_lengths(groups, args.seeds, cut)
     rows = []
-    for (method, count, seed), events in zip(keys, made.values()):
-        curve = [[e["step"], e["val_loss"]] for e in evals(events or [])]
-        rows.append({"method": method, "steps": count, "seed": seed, "curve": curve})
-    (pool.out / "record.json").write_text(json.dumps({"version": version(), "arguments": vars(args), "rates": best, "rows": rows}, indent=1))
-    print("| method | steps | validation loss | lower than at the start by |\n|---|---|---|---|")
-    for method, count in dict.fromkeys((m, n) for m, n, _ in keys):
-        mine = [r["curve"] for r in rows if (r["method"], r["steps"]) == (method, count) and r["curve"]]
-        if len(mine) < 3:
-            continue
-        end, low = interval([c[-1][1] for c in mine]), interval([c[0][1] - c[-1][1] for c in mine])
-        print(f"| {method} | {count} | {end[0]:.4f} ± {end[1]:.4f} | {low[0]:.4f} ± {low[1]:.4f} |")
+    for (kind, count), (_, folder) in groups.items():
+        events = [made.get(name(kind, count, s)) or published.happened(folder(s))[0] for s in range(1, args.seeds + 1)]
+        row = {"method": kind, "learning_rate": best[kind], "steps": args.cut_off if (kind, count) in cut else count}
+        row |= published.facts(configs[kind, count], GRID[kind][2])
+        row |= {"unfinished": cut[kind, count]} if (kind, count) in cut else {}
+        rows.append(row | {"curve": curve(events, row["steps"])})
+    record = {"version": version(), "arguments": vars(args), "rates": best, "tuned": {" ".join(k): v for k, v in ends.items()}, "rows": rows}
+    (pool.out / "record.json").write_text(json.dumps(record, indent=1))
+    show(rows)
+
+
+def curve(events, last):
+    """[step, the losses of all runs there] as far as step `last`."""
+    runs = [{e["step"]: e["val_loss"] for e in evals(of_run)} for of_run in events]
+    return [[step, [run[step] for run in runs]] for step in runs[0] if step <= last and all(step in run for run in runs)]
+
+
+def show(rows):
+    print("| method | schedule | rate | steps | validation loss | lower than at the start by |\n|---|---|---|---|---|---|")
+    for row in rows:
+        (_, start), (_, end) = row["curve"][0], row["curve"][-1]
+        last, low = interval(end), interval([a - b for a, b in zip(start, end)])
+        rate = row["learning_rate"] + (" (at the edge of the grid)" if row["rate_at_edge"] else "")
+        steps = row.get("unfinished", row["steps"])
+        print(f"| {row['method']} | {row['schedule']} | {rate} | {steps} | {last[0]:.4f} ± {last[1]:.4f} | {low[0]:.4f} ± {low[1]:.4f} |")
 
 
 main()

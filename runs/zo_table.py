@@ -123,8 +123,8 @@ class Table:
 
 def show(rows):
     methods = list(dict.fromkeys(row["method"] for row in rows))
-    print("| method | learning rate | steps | forward passes | validation loss | lower than at the start by | above backpropagation by |")
-    print("|---|---|---|---|---|---|---|")
+    print("| method | trained with | learning rate | steps | forward passes | validation loss | lower than at the start by | above backpropagation by |")
+    print("|---|---|---|---|---|---|---|---|")
     end = {(r["method"], r["seed"]): r["curve"][-1][1] for r in rows if r["curve"]}
     for method in methods:
         mine = [r for r in rows if r["method"] == method and r["curve"]]
@@ -136,7 +136,8 @@ def show(rows):
         above = "" if method == "backprop" else f"{gap[0]:.4f} ± {gap[1]:.4f}"
         first = mine[0]
         passes = round(first["steps"] * first["passes"])
-        print(f"| {method} | {first['learning_rate']} | {first['steps']} | {passes} | {last[0]:.4f} ± {last[1]:.4f} | "
+        rate = first["learning_rate"] + (" (at the edge of the grid)" if first["rate_at_edge"] else "")
+        print(f"| {method} | {first['optimizer']}, {first['schedule']} | {rate} | {first['steps']} | {passes} | {last[0]:.4f} ± {last[1]:.4f} | "
               f"{low[0]:.4f} ± {low[1]:.4f} | {above} |")
 
 
@@ -149,9 +150,12 @@ def main():
     best = table.settle(tuned, count)
     rows = table.final(best, count)
     record = {"version": version(), "arguments": vars(args), "speeds": speeds, "tuned": tuned, "rows": rows}
-    (table.pool.out / "record.json").write_text(json.dumps(record, indent=1))
-    published.check(str(table.pool.out), args.seeds, args.seconds, list(dict.fromkeys(row["method"] for row in rows)))
-    show(rows)
+    path = table.pool.out / "record.json"
+    path.write_text(json.dumps(record, indent=1))
+    found = published.check(str(table.pool.out), args.seeds, args.seconds, list(dict.fromkeys(row["method"] for row in rows)))
+    record["rows"] = [row | published.facts(found[row["method"]], GRID) for row in rows]
+    path.write_text(json.dumps(record, indent=1))
+    show(record["rows"])
 
 
 main()

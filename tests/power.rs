@@ -173,4 +173,27 @@ fn a_command_is_metered_a_step_and_a_token() {
     assert_eq!(number(&package["joules_per_step"]), number(&package["joules_beyond_idle"]) / 10.0);
     assert_eq!(said["exit_code"], 0);
     assert!(fs::read_to_string(dir.path().join("all.jsonl")).unwrap().lines().count() > 10);
+    assert!(said["circumstances"]["disturbed"].is_array(), "{said}");
+}
+
+/// One measurement at a time: what is metered waits for another's end, and what it runs is no other one.
+#[test]
+fn a_command_is_metered_alone_and_a_measurement_within_it_does_not_wait_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let machine = Machine::new(dir.path());
+    let cache = dir.path().join("cache");
+    fs::create_dir_all(&cache).unwrap();
+    let lock = fs::File::create(cache.join("measuring.lock")).unwrap();
+    lock.lock().unwrap();
+    let held = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(500));
+        drop(lock);
+    });
+    let program = env!("CARGO_BIN_EXE_autoane");
+    let bench = format!("exec '{program}' bench stories-1m --max-time 50ms --seq-len 8 --vocab-size 300 > /dev/null");
+    let args = ["power", "--idle", "100ms", "--json", "--", "sh", "-c", &bench];
+    let (said, messages) = fine(dir.path(), &machine.sys, &args);
+    held.join().unwrap();
+    assert!(messages.contains("another measurement is being made on this machine: waiting"), "{messages}");
+    assert!(said["exit_code"] == 0 && !messages.contains("is not a setting"), "{said}: {messages}");
 }

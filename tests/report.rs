@@ -63,6 +63,70 @@ fn a_run_has_a_report_that_needs_nothing_and_several_are_compared() {
     }
 }
 
+/// What another process holds while it measures.
+fn measuring(dir: &Path) -> std::fs::File {
+    let cache = dir.join("cache");
+    std::fs::create_dir_all(&cache).unwrap();
+    let lock = std::fs::File::create(cache.join("measuring.lock")).unwrap();
+    lock.lock().unwrap();
+    lock
+}
+
+#[test]
+fn a_run_beside_a_measurement_is_disturbed_and_its_times_are_marked_wherever_they_stand() {
+    let dir = tempfile::tempdir().unwrap();
+    let why = "another measurement was being made at the same time";
+    let reasons = |run: &str| {
+        let record = std::fs::read_to_string(dir.path().join(run).join("efficiency.json")).unwrap();
+        serde_json::from_str::<Json>(&record).unwrap()["circumstances"]["disturbed"].as_array().unwrap().clone()
+    };
+    let page = |path: &str| std::fs::read_to_string(dir.path().join(path)).unwrap();
+    train(dir.path(), "alone", &[]);
+    assert!(!reasons("alone").iter().any(|r| r == why) && !page("alone/report.html").contains(why));
+    let lock = measuring(dir.path());
+    train(dir.path(), "beside", &[]);
+    drop(lock);
+    assert!(reasons("beside").iter().any(|r| r == why), "{:?}", reasons("beside"));
+    assert!(page("beside/report.html").contains(&format!("disturbed: {why}")));
+    fine(dir.path(), &["report", "alone", "beside", "--out", "both.html"]);
+    let both = page("both.html");
+    assert!(both.contains(&format!("beside was disturbed: {why}")) && !both.contains(&format!("alone was disturbed: {why}")));
+    assert!(both.contains(" (disturbed)</td>") && both.contains("beside (disturbed)"), "its speed is marked");
+}
+
+/// What the program says on stderr while `args` wait for the measurement that `dir` is locked by, and its JSON object after it.
+fn waits(dir: &Path, args: &[&str]) -> Json {
+    use std::io::{BufRead, BufReader};
+    let lock = measuring(dir);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_autoane"));
+    command.args(args).arg("--json").current_dir(dir).env("AUTOANE_CACHE", dir.join("cache"));
+    let mut child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.contains("another measurement is being made")), "{args:?} begins beside it");
+    assert!(child.try_wait().unwrap().is_none(), "{args:?} goes on beside it");
+    drop(lock);
+    let said: Vec<String> = lines.collect();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{args:?}: {said:?}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn every_way_to_measure_waits_for_its_turn_and_says_what_it_was_made_under() {
+    let dir = tempfile::tempdir().unwrap();
+    let small = ["--max-time", "50ms", "--prompt-tokens", "8", "--max-tokens", "4"];
+    let said = waits(dir.path(), &[&["bench", "stories-1m", "--decode"], &small[..]].concat());
+    assert!(
+        said["circumstances"]["disturbed"].is_array() && said["circumstances"]["percentiles_ms"]["p50"].is_number(),
+        "{said}"
+    );
+    let small = ["--samples", "2", "--seq-len", "8", "--batch-size", "1", "--vocab-size", "300"];
+    let said = waits(dir.path(), &[&["bench", "stories-1m", "--estimator", "mezo"], &small[..]].concat());
+    assert!(said["circumstances"]["disturbed"].is_array(), "{said}");
+    let said = waits(dir.path(), &["bench", "stories-1m", "--max-time", "50ms", "--seq-len", "8", "--vocab-size", "300"]);
+    assert!(said["circumstances"]["disturbed"].is_array(), "{said}");
+}
+
 #[test]
 fn a_report_of_nothing_says_so_and_one_that_cannot_be_written_ends_no_run() {
     let dir = tempfile::tempdir().unwrap();

@@ -77,8 +77,15 @@ impl Given {
 }
 
 /// Variables that are read elsewhere.
-const OTHER_VARIABLES: [&str; 6] =
-    ["AUTOANE_SHARED", "AUTOANE_CACHE", "AUTOANE_CRASH_AT", "AUTOANE_SYS", "AUTOANE_PYTHON", "AUTOANE_UNRECORDED"];
+const OTHER_VARIABLES: [&str; 7] = [
+    "AUTOANE_SHARED",
+    "AUTOANE_CACHE",
+    "AUTOANE_CRASH_AT",
+    "AUTOANE_SYS",
+    "AUTOANE_PYTHON",
+    "AUTOANE_UNRECORDED",
+    crate::circumstances::MEASURED,
+];
 
 /// The settings in `AUTOANE_...` variables, and a warning for each such variable that is not a setting.
 ///

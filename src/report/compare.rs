@@ -51,6 +51,11 @@ pub fn comparison(runs: &[RunRecord]) -> String {
     page.section("Results");
     let rows: Vec<_> = runs.iter().map(result).collect();
     page.table(&["run", "status", "steps", "tokens", "seconds", "tokens/s", "peak memory", "validation loss"], &rows);
+    for run in runs {
+        for why in run.disturbed() {
+            page.note(&format!("{} was disturbed: {why}: its times are not to be compared with the others'", run.name));
+        }
+    }
     differences(runs, &mut page);
     by_seed(runs, &mut page);
     page.section("Curves");
@@ -84,7 +89,8 @@ fn over_time(runs: &[RunRecord]) -> Chart {
 fn against_speed(runs: &[RunRecord]) -> Chart {
     let of = |(i, run): (usize, &RunRecord)| {
         let point = run.efficiency["tokens_per_second"].as_f64().zip(run.evals().last());
-        Some(Series::dots(run.name.clone(), point.map(|(speed, e)| vec![[speed, e.val_loss]])?, i))
+        let name = format!("{}{}", run.name, remark(run));
+        Some(Series::dots(name, point.map(|(speed, e)| vec![[speed, e.val_loss]])?, i))
     };
     let series = runs.iter().enumerate().filter_map(of).collect();
     let (title, x, y) = ("Validation loss at the end, and speed".into(), "tokens/s".into(), "nats a token".into());
@@ -101,10 +107,15 @@ fn result(run: &RunRecord) -> Vec<String> {
         last.map_or(0, |s| s.step).to_string(),
         out::count(last.map_or(0, |s| s.tokens) as f64),
         format!("{:.1}", last.map_or(0.0, |s| s.seconds)),
-        number("tokens_per_second").map_or_else(|| "-".to_owned(), out::count),
+        number("tokens_per_second").map_or_else(|| "-".to_owned(), |speed| format!("{}{}", out::count(speed), remark(run))),
         run.efficiency["peak_rss_bytes"].as_u64().map_or_else(|| "-".to_owned(), out::bytes),
         loss,
     ]
+}
+
+/// What stands beside each time of a run that should not be compared.
+fn remark(run: &RunRecord) -> &'static str {
+    if run.disturbed().next().is_some() { " (disturbed)" } else { "" }
 }
 
 fn differences(runs: &[RunRecord], page: &mut Page) {

@@ -83,6 +83,11 @@ impl RunRecord {
         }
     }
 
+    /// Why its times should not be compared with others.
+    pub fn disturbed(&self) -> impl Iterator<Item = &str> {
+        self.efficiency["circumstances"]["disturbed"].as_array().into_iter().flatten().filter_map(Json::as_str)
+    }
+
     /// The value of a setting.
     pub fn setting(&self, key: &str) -> Option<&str> {
         self.settings.iter().find(|s| s[0] == key).map(|s| s[1].as_str()).filter(|v| *v != "none")

@@ -116,6 +116,9 @@ fn efficiency(run: &RunRecord, page: &mut Page) {
         let share = 100.0 * seconds / total.max(1e-9);
         page.note(&format!("events.jsonl, TensorBoard files and the terminal took {seconds:.3} s of it, {share:.2}%"));
     }
+    for why in run.disturbed() {
+        page.note(&format!("disturbed: {why}: its times are not to be compared with others"));
+    }
     if record["device"].is_object() {
         page.section("Device beside the CPU");
         page.table(&["field", "value"], &flat(&record["device"]));

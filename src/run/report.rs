@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use train::trainer::Outcome;
 
 use crate::circumstances::Circumstances;
-use crate::config::{Device, Method, TrainConfig};
+use crate::config::{Method, TrainConfig};
 use crate::out;
 
 /// What was foreseen before the run.
@@ -61,9 +61,7 @@ pub fn efficiency(
     };
     row("steps", format!("{} in {:.1} s, {per_step:.1} ms each, {} tokens/s", t.counted, seconds(t.steps), out::count(speed)));
     circumstances.percentiles.iter().for_each(|p| row("of ten steps", of_ten(p)));
-    if config.device == Device::Ane {
-        circumstances.disturbed.iter().for_each(|why| row("disturbed", why.clone()));
-    }
+    circumstances.disturbed.iter().for_each(|why| row("disturbed", why.clone()));
     for (name, time) in shares.into_iter().filter(|(name, time)| device.is_some() || *name != TO_DEVICE && !time.is_zero()) {
         row(name, format!("{:6.2} s  {:4.1}%", seconds(time), 100.0 * seconds(time) / total));
     }

@@ -79,6 +79,11 @@ pub fn busy_share(during: std::time::Duration) -> Option<f64> {
     system::busy_share(during)
 }
 
+/// `[busy, all]` seconds of all processors together since the machine started, whoever kept them busy.
+pub fn busy_seconds() -> Option<[f64; 2]> {
+    system::busy_seconds()
+}
+
 /// Processor time that this process has used, in seconds.
 pub fn cpu_seconds() -> Option<f64> {
     limits::cpu_seconds()
@@ -138,6 +143,7 @@ mod tests {
         assert!(total > 64 << 20);
         assert!(logical_cpus() >= 1);
         assert!(busy_share(std::time::Duration::from_millis(50)).is_none_or(|b| (0.0..=1.0).contains(&b)));
+        assert!(busy_seconds().is_none_or(|[busy, all]| 0.0 < busy && busy <= all));
         assert!(load_average().is_none_or(|l| l.iter().all(|x| x.is_finite() && *x >= 0.0)));
         assert!(thermal().and_then(|t| t.celsius).is_none_or(|c| (-50.0..200.0).contains(&c)));
     }

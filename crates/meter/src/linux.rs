@@ -66,6 +66,11 @@ pub fn busy_share(during: Duration) -> Option<f64> {
     Some(busy_then.saturating_sub(busy) as f64 / passed as f64)
 }
 
+pub fn busy_seconds() -> Option<[f64; 2]> {
+    let per_second = crate::limits::ticks_per_second()?;
+    Some(ticks()?.map(|n| n as f64 / per_second))
+}
+
 pub fn thermal(sys: &Path) -> Option<Thermal> {
     crate::heat::zones(sys)
 }

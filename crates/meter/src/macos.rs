@@ -116,6 +116,10 @@ pub fn busy_share(_during: std::time::Duration) -> Option<f64> {
     None
 }
 
+pub fn busy_seconds() -> Option<[f64; 2]> {
+    None
+}
+
 pub fn thermal(_sys: &Path) -> Option<Thermal> {
     let level = pressure().or_else(|| crate::heat::pmset(&pmset("therm")?))?;
     Some(Thermal { celsius: None, level: Some(level) })

@@ -34,6 +34,10 @@ pub fn busy_share(_during: std::time::Duration) -> Option<f64> {
     None
 }
 
+pub fn busy_seconds() -> Option<[f64; 2]> {
+    None
+}
+
 pub fn thermal(_sys: &std::path::Path) -> Option<Thermal> {
     None
 }

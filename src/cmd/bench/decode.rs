@@ -9,6 +9,7 @@ use model::{Layout, ModelSpec};
 use serde_json::json;
 
 use super::{CEILING, median, random_tokens};
+use crate::circumstances::{Circumstances, Measuring};
 use crate::cli::{BenchArgs, WeightsArg};
 use crate::config::ModelChoice;
 use crate::out::Out;
@@ -44,6 +45,7 @@ pub(super) fn run(args: &BenchArgs, out: Out) -> anyhow::Result<()> {
 }
 
 fn measure(args: &BenchArgs, cpu: &Cpu, spec: &ModelSpec, weights: &DecodeWeights<'_>, out: Out) -> anyhow::Result<()> {
+    let measuring = Measuring::alone(out);
     let (prompt, tokens) = (args.prompt_tokens, args.max_tokens);
     let ids = random_tokens(prompt.max(tokens).max(WINDOW), spec.vocab);
     let mut decoder = Decoder::new(cpu, spec, weights, (prompt + tokens).max(WINDOW));
@@ -72,10 +74,18 @@ fn measure(args: &BenchArgs, cpu: &Cpu, spec: &ModelSpec, weights: &DecodeWeight
             break;
         }
     }
-    report(args, cpu, weights.bytes_of_a_token(), &rates, out)
+    let rounds: Vec<f64> = rates.decode.iter().map(|rate| tokens as f64 / rate).collect();
+    report(args, cpu, weights.bytes_of_a_token(), &rates, &measuring.end(&rounds), out)
 }
 
-fn report(args: &BenchArgs, cpu: &Cpu, bytes: usize, rates: &Rates, out: Out) -> anyhow::Result<()> {
+fn report(
+    args: &BenchArgs,
+    cpu: &Cpu,
+    bytes: usize,
+    rates: &Rates,
+    circumstances: &Circumstances,
+    out: Out,
+) -> anyhow::Result<()> {
     let read = ceilings::read_gbps(cpu.pool(), CEILING.min(Duration::from_secs(1)));
     let (prompt, decode, uncached) = (median(&rates.prompt), median(&rates.decode), median(&rates.uncached));
     let gbps = decode * bytes as f64 / 1e9;
@@ -94,6 +104,7 @@ fn report(args: &BenchArgs, cpu: &Cpu, bytes: usize, rates: &Rates, out: Out) ->
     for (name, value) in &says {
         out.line(format!("{name:<9}{value}"))?;
     }
+    circumstances.say(out)?;
     out.json(&json!({
         "model": args.model,
         "threads": threads,
@@ -107,5 +118,6 @@ fn report(args: &BenchArgs, cpu: &Cpu, bytes: usize, rates: &Rates, out: Out) ->
         "bytes_per_token": bytes,
         "weights_gbps": gbps,
         "read_gbps": read,
+        "circumstances": circumstances.json(),
     }))
 }

@@ -24,6 +24,7 @@ use train::Gradient;
 use train::estimator::{Estimator, Measured};
 
 use super::Job;
+use crate::circumstances::Measuring;
 use crate::cli::{BenchArgs, Estimators};
 use crate::config::{self, Method, TrainConfig};
 use crate::out::Out;
@@ -64,6 +65,7 @@ pub(super) fn run(job: &Job, methods: &Estimators, args: &BenchArgs, cpu: &Cpu, 
             "dszo estimates the gradient of an adapter in split form: add --data with --lora, or name the run of one",
         ));
     }
+    let measuring = Measuring::alone(out);
     let (n, batch) = (subject.layout.len(), subject.batch());
     let of = if subject.is_adapter() { " of an adapter" } else { "" };
     out.line(format!("{}: {n} weights{of}, a batch of {} windows of {} tokens", subject.name, batch.rows, batch.seq))?;
@@ -92,8 +94,12 @@ pub(super) fn run(job: &Job, methods: &Estimators, args: &BenchArgs, cpu: &Cpu, 
     let titles: Vec<&str> = std::iter::once("layer").chain(methods.iter().map(|m| m.name())).collect();
     out.table(&titles, &rows)?;
     let adapter = subject.is_adapter();
+    // estimates of different methods take different times: their spread says nothing
+    let circumstances = measuring.end(&[]);
+    circumstances.say(out)?;
     out.json(&json!({
         "model": subject.name, "weights": n, "adapter": adapter, "mezo_eps": args.mezo_eps, "methods": records,
+        "circumstances": circumstances.json(),
     }))
 }
 

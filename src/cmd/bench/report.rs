@@ -66,9 +66,7 @@ pub(super) fn show(m: &Measured<'_>, submit: Option<&Path>, out: Out) -> anyhow:
     for (name, value) in &says {
         out.line(format!("{name:<9}{value}"))?;
     }
-    for why in &m.circumstances.disturbed {
-        out.line(format!("disturbed: {why}: do not compare it with others"))?;
-    }
+    m.circumstances.say(out)?;
     out.line("")?;
     out.table(
         &["kernel", "calls", "ms", "of step", "rate", "of ceiling"],

@@ -1,6 +1,9 @@
 //! The tables of the README are those of the recorded results under `runs/results`: made from them here, row by row.
 #![allow(clippy::unwrap_used)]
 
+mod pages;
+mod published;
+
 use std::path::Path;
 
 use serde_json::Value as Json;
@@ -11,13 +14,25 @@ fn read(name: &str) -> String {
 
 fn rows(name: &str) -> Vec<Json> {
     let record: Json = serde_json::from_str(&read(&format!("runs/results/{name}.json"))).unwrap();
-    for key in ["command", "commit", "machine", "date"] {
-        assert!(record[key].as_str().is_some_and(|text| !text.is_empty()), "{name}.json does not say its {key}");
-    }
+    let said = |key: &str| record[key].as_str().unwrap_or_default();
+    assert!(!said("command").is_empty() && !said("machine").is_empty(), "{name}.json does not say its command and machine");
+    let commit = said("commit");
+    let hex = commit.len() >= 7 && commit.len() <= 40 && commit.bytes().all(|c| c.is_ascii_hexdigit());
+    let explained = commit == "not recorded" && read("README.md").contains(&not_recorded(said("date")));
+    assert!(
+        hex || explained,
+        "{name}.json is of commit `{commit}`: one that can be looked up, or a word on it beside the numbers"
+    );
+    assert!(said("date").split('-').map(str::len).eq([4, 2, 2]), "{name}.json is of no date");
     record["rows"].as_array().unwrap().clone()
 }
 
-fn numbers(row: &Json, key: &str) -> Vec<f64> {
+/// What stands beside numbers that nobody can make again from their commit.
+fn not_recorded(date: &str) -> String {
+    format!("Measured {date}; the commit was not recorded.")
+}
+
+fn numbers(row: &Json, key: impl serde_json::value::Index) -> Vec<f64> {
     row[key].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
 }
 
@@ -126,130 +141,6 @@ fn a_row_without_a_record_is_found() {
     let row = &decode()[0];
     let invented = read("README.md").replacen(row, &format!("{row}\n| Q2_K | 9999, 1 | 999.9, 1.0 |"), 1);
     assert_eq!(wrong(&invented), ["`| Q2_K | 9999, 1 | 999.9, 1.0 |` stands in no record"]);
-}
-
-/// `runs/published.py` over a comparison of two methods, each run of which `spoil` may change before it is written; none without
-/// python3. Gives what it complained of.
-fn published(seeds: u64, spoil: &dyn Fn(&str, u64, &mut Folder)) -> Option<String> {
-    let dir = tempfile::tempdir().unwrap();
-    for method in ["backprop", "mezo"] {
-        for seed in 1..=seeds {
-            let mut folder = Folder::new(method, seed);
-            spoil(method, seed, &mut folder);
-            folder.write(&dir.path().join(format!("final-{method}-{seed}")));
-        }
-        Folder::new(method, 1).write(&dir.path().join(format!("speed-{method}")));
-    }
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/runs/published.py");
-    let output = std::process::Command::new("python3")
-        .arg(script)
-        .arg(dir.path())
-        .args([&seeds.to_string(), "2", "backprop", "mezo"])
-        .output();
-    let Ok(output) = output else {
-        eprintln!("SKIPPED: no python3");
-        return None;
-    };
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success() == said.is_empty() && !said.contains("Traceback"), "{said}");
-    Some(said)
-}
-
-/// What a run leaves: name and text of each file.
-struct Folder(Vec<(&'static str, String)>);
-
-impl Folder {
-    fn new(method: &str, seed: u64) -> Folder {
-        let slope = if method == "backprop" { "" } else { r#""projected_gradient":0.5,"# };
-        let step = |i: u64| format!(r#"{{"type":"step","step":{i},{slope}"seconds":{i}.0,"tokens":{}}}"#, 64 * i);
-        let events = [step(1), step(2), r#"{"type":"finished"}"#.to_owned()].join("\n");
-        Folder(vec![
-            ("environment.json", r#"{"commit":"0123456789ab"}"#.to_owned()),
-            ("config.resolved.toml", format!("[optimization]\nmethod = \"{method}\" # typed\nseed = {seed}\n")),
-            ("events.jsonl", events),
-        ])
-    }
-
-    fn change(&mut self, name: &str, from: &str, to: &str) {
-        let file = self.0.iter_mut().find(|(file, _)| *file == name).unwrap();
-        assert!(file.1.contains(from));
-        file.1 = file.1.replace(from, to);
-    }
-
-    fn write(&self, path: &Path) {
-        std::fs::create_dir(path).unwrap();
-        self.0.iter().for_each(|(name, text)| std::fs::write(path.join(name), text).unwrap());
-    }
-}
-
-#[track_caller]
-fn refused(spoil: &dyn Fn(&str, u64, &mut Folder), words: &[&str]) {
-    let Some(said) = published(3, spoil) else { return };
-    assert!(said.contains("not to be published") && words.iter().all(|word| said.contains(word)), "{said}");
-}
-
-/// The original published a log as Forward-Forward that was MeZO's.
-#[test]
-fn a_table_without_the_folders_of_its_runs_is_not_published() {
-    if let Some(said) = published(3, &|_, _, _| {}) {
-        assert_eq!(said, "", "a whole comparison is");
-    }
-    for missing in ["environment.json", "config.resolved.toml", "events.jsonl"] {
-        refused(
-            &|method, seed, folder| {
-                if (method, seed) == ("mezo", 2) {
-                    folder.0.retain(|f| f.0 != missing)
-                }
-            },
-            &["final-mezo-2", missing],
-        );
-    }
-    refused(&|_, _, folder| folder.change("environment.json", "0123456789ab", "unknown"), &["commit"]);
-    refused(&|_, _, folder| folder.change("events.jsonl", r#"{"type":"finished"}"#, r#"{"type":"usage"}"#), &["did not finish"]);
-    let renamed = |method: &str, _: u64, folder: &mut Folder| {
-        if method == "backprop" {
-            folder.change("config.resolved.toml", "backprop", "mezo");
-        }
-    };
-    refused(&renamed, &["final-backprop-1", "method mezo"]);
-    let log_of_another = |method: &str, _: u64, folder: &mut Folder| {
-        if method == "backprop" {
-            folder.change("events.jsonl", r#""seconds""#, r#""projected_gradient":2.63,"seconds""#);
-        }
-    };
-    refused(&log_of_another, &["steps are those of another method"]);
-}
-
-/// The original's "ceilings" are of one seed, and of programs of different days.
-#[test]
-fn a_comparison_of_few_seeds_of_several_programs_or_of_unequal_work_is_not_published() {
-    if let Some(said) = published(2, &|_, _, _| {}) {
-        assert!(said.contains("2 seeds show nothing"), "{said}");
-    }
-    let of = |method: &'static str, seed: u64, name: &'static str, from: &'static str, to: &'static str| {
-        move |m: &str, s: u64, folder: &mut Folder| {
-            if (m, s) == (method, seed) {
-                folder.change(name, from, to)
-            }
-        }
-    };
-    refused(&of("mezo", 3, "environment.json", "0123", "4567"), &["different programs"]);
-    refused(&of("mezo", 3, "events.jsonl", r#""tokens":128"#, r#""tokens":96"#), &["mezo differ in steps or tokens"]);
-    let longer = r#"{"type":"step","step":9,"projected_gradient":0.5,"seconds":9.0,"tokens":999}"#;
-    let more = |method: &str, _: u64, folder: &mut Folder| {
-        if method == "mezo" {
-            (0..6).for_each(|_| {
-                folder.change("events.jsonl", "{\"type\":\"finished\"}", &format!("{longer}\n{{\"type\":\"finished\"}}"))
-            });
-        }
-    };
-    refused(&more, &["mezo has 8 steps"]);
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/runs/zo_table.py");
-    let Ok(output) = std::process::Command::new("python3").args([script, "model", "text", "--seeds", "2"]).output() else {
-        return;
-    };
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.code() == Some(2) && said.contains("--seeds: 3 to 10"), "before anything is trained: {said}");
 }
 
 /// Files of `bench --submit-file` under `docs/machines/`: each a row of the page, none of a disturbed machine.
