@@ -51,6 +51,13 @@ impl fmt::Display for Exit {
 
 impl std::error::Error for Exit {}
 
+/// Ends the process if this is the point that `AUTOANE_CRASH_AT` names: how the kill tests reach between two writes.
+pub fn crash_at(point: &str) {
+    if std::env::var("AUTOANE_CRASH_AT").as_deref() == Ok(point) {
+        std::process::abort();
+    }
+}
+
 /// The error and its causes in one line; a cause that the message before it has already told is left out.
 pub fn explain(error: &anyhow::Error) -> String {
     let mut text = String::new();

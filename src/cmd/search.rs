@@ -2,10 +2,12 @@
 
 mod finale;
 mod foresee;
+mod kept;
 mod new;
 mod page;
 mod propose;
 mod race;
+mod recipe;
 mod show;
 mod trial;
 mod worker;
@@ -204,12 +206,13 @@ pub fn detectable(desk: &Desk, state: &State, calibration: &Calibration) -> f64 
         let gain = trial.attrs.get("gain")?;
         let of = |key: &str| gain.get(key).and_then(Json::as_f64);
         let n = of("pairs").filter(|n| *n >= 2.0)?;
-        Some((of("high")? - of("low")?) / 2.0 * n.sqrt() / search::stats::t_upper(0.025, n - 1.0))
+        Some(((of("high")? - of("low")?) / 2.0 * n.sqrt() / search::stats::t_upper(0.025, n - 1.0), n - 1.0))
     };
-    let mut seen: Vec<f64> = state.trials.iter().filter_map(deviation).filter(|d| d.is_finite()).collect();
-    seen.sort_by(f64::total_cmp);
-    let middle = seen.get(seen.len() / 2).copied().unwrap_or(0.0);
-    let by_trials = search::calibration::detectable(middle, &desk.study.rules, search::calibration::POWER);
+    let mut seen: Vec<(f64, f64)> = state.trials.iter().filter_map(deviation).filter(|d| d.0.is_finite()).collect();
+    seen.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let Some(&(middle, _)) = seen.get(seen.len() / 2) else { return calibration.detectable };
+    let degrees = seen.iter().map(|d| d.1).sum();
+    let by_trials = search::calibration::detectable(middle, degrees, &desk.study.rules, search::calibration::POWER);
     calibration.detectable.max(by_trials)
 }
 

@@ -53,7 +53,7 @@ impl Calibration {
             sigma,
             correlation: stats::correlation(baseline, tweaked),
             sigma_paired,
-            detectable: detectable(sigma_paired, rules, POWER),
+            detectable: detectable(sigma_paired, gains.len() as f64 - 1.0, rules, POWER),
             power: POWER,
             greedy_gain: sigma * stats::expected_best(trials),
             tokens_per_second: 0.0,
@@ -68,11 +68,42 @@ pub const POWER: f64 = 0.8;
 /// Share of the misses that is left to the screening and to giving up early.
 const DROPPED: f64 = 0.4;
 
-/// Smallest true gain that is kept with chance `power` at the first attempt, for paired differences of deviation `sigma`:
-/// the last look alone must reject with that chance (the earlier ones only help), by the t-quantile of its own share.
-pub fn detectable(sigma: f64, rules: &Rules, power: f64) -> f64 {
+/// Runs of the baseline, and of its tweak: fewer say nothing of a deviation.
+pub fn runs(rules: &Rules) -> usize {
+    rules.seeds.max(3)
+}
+
+/// Smallest true gain that is kept with chance `power` at the first attempt, for paired differences whose deviation was estimated
+/// as `sigma` with `degrees` of freedom. The last look alone must reject with that chance (the earlier ones only help), by the
+/// t-quantile of its own share: a gain of k sigma / sqrt(n) is missed with the chance that t exceeds k s - t_last, on average
+/// over what the estimate may be, s^2 = chi^2 / degrees. A deviation from few runs may be far too small, and k allows for that.
+pub fn detectable(sigma: f64, degrees: f64, rules: &Rules, power: f64) -> f64 {
     let n = rules.pairs_at(rules.looks) as f64;
-    let last = rules.spent(rules.level(1), rules.looks.max(1));
-    let missed = (1.0 - power) * (1.0 - DROPPED);
-    (stats::t_upper(last, n - 1.0) + stats::t_upper(missed, n - 1.0)) * sigma / n.sqrt()
+    let last = stats::t_upper(rules.spent(rules.level(1), rules.looks.max(1)), n - 1.0);
+    let allowed = (1.0 - power) * (1.0 - DROPPED);
+    let estimates = estimates(degrees);
+    let missed = |k: f64| estimates.iter().map(|(s, weight)| weight * stats::t_tail(k * s - last, n - 1.0)).sum::<f64>();
+    let (mut low, mut high) = (0.0, 2.0 * (last + stats::t_upper(allowed, n - 1.0)));
+    while missed(high) > allowed && high < LARGEST {
+        (low, high) = (high, 2.0 * high);
+    }
+    for _ in 0..40 {
+        let mid = 0.5 * (low + high);
+        if missed(mid) > allowed { low = mid } else { high = mid }
+    }
+    high * sigma / n.sqrt()
+}
+
+/// Beyond any ratio of a gain to its error that is looked for.
+const LARGEST: f64 = 1e9;
+
+/// What an estimate of a deviation of 1 may be, with its chance: by the density of chi, s^(d-1) exp(-d s^2 / 2).
+fn estimates(degrees: f64) -> Vec<(f64, f64)> {
+    let d = degrees.max(1.0);
+    let width = 4.0 / d.sqrt();
+    let at = |i: usize| 1.0 + width * (i as f64 / 100.0 - 1.0);
+    let log = |s: f64| (d - 1.0) * s.ln() - 0.5 * d * (s * s - 1.0);
+    let all: Vec<(f64, f64)> = (0..=200).map(at).filter(|s| *s > 0.0).map(|s| (s, log(s).exp())).collect();
+    let sum: f64 = all.iter().map(|e| e.1).sum();
+    all.into_iter().map(|(s, weight)| (s, weight / sum)).collect()
 }

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::SearchError;
 
@@ -40,7 +41,8 @@ impl Repository {
         }
     }
 
-    /// Commits `text` as the only change, the file `name`, to `branch`, which begins at HEAD. Gives the short hash.
+    /// Commits `text` as the only change, the file `name`, to `branch`, which begins at HEAD. Gives the short hash. What is the
+    /// branch's last commit already is not committed again, so that whoever was killed before he could note it can ask once more.
     ///
     /// # Errors
     /// [`SearchError::Git`] with what git says; also when the branch is checked out, as its files would then be behind.
@@ -52,18 +54,28 @@ impl Repository {
             return Err(SearchError::Git(format!("{branch} is checked out: go to another branch, the study writes this one")));
         }
         let old = run(&self.root, None, &["rev-parse", "-q", "--verify", &reference], None).ok();
+        if let Some(old) = old.as_deref().filter(|old| self.holds(old, name, text, message)) {
+            return run(&self.root, None, &["rev-parse", "--short", old], None);
+        }
         let parent = match &old {
             Some(old) => old.clone(),
             None => run(&self.root, None, &["rev-parse", "-q", "--verify", "HEAD^{commit}"], None)?,
         };
         let git_dir = run(&self.root, None, &["rev-parse", "--absolute-git-dir"], None)?;
-        let index = Path::new(&git_dir).join(format!("autoane-index-{}", std::process::id()));
+        let index = Path::new(&git_dir).join(index_name());
         let made = self.commit_with(&index, &parent, name, text, message);
         let _ = std::fs::remove_file(&index);
         let commit = made?;
         let zero = "0".repeat(commit.len());
         run(&self.root, None, &["update-ref", &reference, &commit, old.as_deref().unwrap_or(&zero)], None)?;
         run(&self.root, None, &["rev-parse", "--short", &commit], None)
+    }
+
+    /// Whether `commit` has this message and this file.
+    fn holds(&self, commit: &str, name: &str, text: &str, message: &str) -> bool {
+        let object = |kind: &str, object: &str| run(&self.root, None, &["cat-file", kind, object], None);
+        let said = object("commit", commit).is_ok_and(|c| c.split_once("\n\n").is_some_and(|(_, said)| said.trim() == message.trim()));
+        said && object("blob", &format!("{commit}:{name}")).is_ok_and(|held| held == text.trim())
     }
 
     fn commit_with(&self, index: &Path, parent: &str, name: &str, text: &str, message: &str) -> Result<String, SearchError> {
@@ -74,6 +86,12 @@ impl Repository {
         let tree = git(&["write-tree"], None)?;
         git(&["commit-tree", &tree, "-p", parent], Some(message))
     }
+}
+
+/// Name of an index that nobody else has, in this process or another.
+fn index_name() -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    format!("autoane-index-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
 fn run(folder: &Path, index: Option<&Path>, args: &[&str], input: Option<&str>) -> Result<String, SearchError> {

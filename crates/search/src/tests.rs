@@ -1,4 +1,5 @@
 #![allow(clippy::unwrap_used)]
+mod commits;
 mod hostile;
 mod simulation;
 mod spaces;

@@ -4,6 +4,7 @@
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use search::journal::{Op, State, TrialState};
@@ -11,7 +12,7 @@ use search::{Config, SearchError, stats};
 use serde_json::{Value as Json, json};
 
 use super::trial::{self, Failure, Run};
-use super::{Desk, verdict};
+use super::{Desk, kept, verdict};
 use crate::exit::{Exit, FAILURE, usage};
 use crate::out::Out;
 use crate::stop::Stop;
@@ -21,9 +22,13 @@ const TEST_STORIES: usize = 300;
 /// That seed.
 const TEST_SEED: u64 = 20_011;
 
+/// How long a lock is waited for whose holder was killed: a run that it had just started holds it until it is another program.
+const HANDOVER: Duration = Duration::from_secs(2);
+
 /// Compares, once.
 pub fn run(folder: &Path, out: Out) -> anyhow::Result<()> {
     let desk = Desk::open(folder)?;
+    kept::publish(&desk, out)?;
     let state = desk.journal.state()?;
     let Some(calibration) = desk.calibration(&state) else {
         return Err(usage("the study has not run yet: `search run` first"));
@@ -81,12 +86,17 @@ fn alone(desk: &Desk) -> anyhow::Result<File> {
     let folder = desk.folder.join("final");
     std::fs::create_dir_all(&folder)?;
     let file = File::create(folder.join("lock"))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(Exit::new(FAILURE, "another `search final` of this study is running").into()),
-        Err(TryLockError::Error(error)) => return Err(error).context("final/lock"),
+    let since = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if since.elapsed() < HANDOVER => std::thread::sleep(Duration::from_millis(20)),
+            Err(TryLockError::WouldBlock) => {
+                return Err(Exit::new(FAILURE, "another `search final` of this study is running").into());
+            }
+            Err(TryLockError::Error(error)) => return Err(error).context("final/lock"),
+        }
     }
-    Ok(file)
 }
 
 /// The locked text; none where the data are the user's and no test was named.

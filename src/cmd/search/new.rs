@@ -11,8 +11,9 @@ use search::{Config, Journal, Param, Shape, Space, Study, shape};
 use serde_json::{Value as Json, json};
 
 use super::foresee::Foresight;
+use super::recipe;
 use crate::cli::{self, SearchNewArgs, Verb};
-use crate::config::{ModelChoice, Origin, Resolved, SETTINGS, nearest, setting};
+use crate::config::{ModelChoice, Origin, Resolved, SETTINGS, setting};
 use crate::exit::{CANNOT_WRITE, Exit, MISSING, usage};
 use crate::out::Out;
 
@@ -119,50 +120,9 @@ fn space(args: &SearchNewArgs) -> anyhow::Result<Space> {
     }
     space.check().map_err(usage)?;
     for param in &space.params {
-        check_name(param)?;
+        recipe::check(param)?;
     }
     Ok(space)
-}
-
-/// The parameter is a flag of `train`, or shapes the model, and its ends are values of that flag.
-fn check_name(param: &Param) -> anyhow::Result<()> {
-    let name = param.name.as_str();
-    if shape::NAMES.contains(&name) {
-        return Ok(());
-    }
-    let reserved = [
-        "seed",
-        "out",
-        "steps",
-        "tokens",
-        "max-time",
-        "model",
-        "model-config",
-        "data",
-        "val-tokens",
-        "val-fraction",
-        "threads",
-        "polite",
-        "speed",
-        "report-to",
-        "log-every",
-        "eval-every",
-        "save-every",
-        "sample-every",
-    ];
-    if reserved.contains(&name) {
-        return Err(usage(format!("--param {name}: it is no part of a recipe: it says what is measured, how long, or where")));
-    }
-    let Some(setting) = setting(name).filter(|s| !reserved.contains(&s.key)) else {
-        let names = SETTINGS.iter().map(|s| s.key).chain(shape::NAMES.iter().copied());
-        let hint = nearest(name, names).map_or_else(String::new, |n| format!("; did you mean `{n}`?"));
-        return Err(usage(format!("--param {name}: not a flag of `train` that can be searched{hint}")));
-    };
-    for u in [0.0, 0.5, 1.0] {
-        let text = param.text(param.at(u));
-        setting.check(&text).map_err(|e| usage(format!("--param {name}: {e}")))?;
-    }
-    Ok(())
 }
 
 /// The configuration that the arguments of `train` mean.

@@ -8,6 +8,7 @@ use search::journal::{State, Trial};
 use search::stats;
 use serde_json::{Value as Json, json};
 
+use super::kept::kept;
 use super::{Desk, show, verdict};
 use crate::out::Out;
 use crate::report::page::Page;
@@ -112,16 +113,26 @@ fn incumbents(desk: &Desk, state: &State, high: f64) -> Series {
         points.push([x, y]);
         band.push(half);
     };
-    let kept: Vec<&Trial> = state.trials.iter().filter(|t| t.text("verdict") == Some("Keep")).collect();
-    for (i, trial) in kept.iter().enumerate() {
+    let kept = kept(state);
+    let numbers: Vec<usize> = kept.iter().map(|t| t.number).collect();
+    for (trial, (from, until)) in kept.iter().zip(reigns(&numbers, state.trials.len())) {
         let (mean, low, _) = stats::interval(&values(desk, trial), 0.95);
-        let until = kept.get(i + 1).map_or(state.trials.len(), |next| next.number);
         let half = (mean - low).min((high - mean).max(0.0));
-        push(trial.number as f64, mean, half);
+        push(from as f64, mean, half);
         push(until as f64, mean, half);
         push(f64::NAN, f64::NAN, 0.0);
     }
     Series { mark: Mark::Line, ..Series::band("incumbent, 95% interval", points, band, 2) }
+}
+
+/// From and until which trial each of the kept ones was the incumbent. They come in the order in which they were kept; one that was
+/// begun before the one it replaced, as a proposal before the baseline, takes over where that one stands.
+fn reigns(kept: &[usize], trials: usize) -> Vec<(usize, usize)> {
+    let mut begins: Vec<usize> = kept.to_vec();
+    for i in 1..begins.len() {
+        begins[i] = begins[i].max(begins[i - 1]);
+    }
+    begins.iter().zip(begins.iter().skip(1).chain([&trials])).map(|(from, until)| (*from, *until)).collect()
 }
 
 fn calibration(desk: &Desk, state: &State, page: &mut Page) {
@@ -230,4 +241,17 @@ fn below(baseline: &[f64], values: &[f64]) -> String {
     }
     let (mean, low, high) = stats::interval(&gains, 0.95);
     format!("{mean:+.4} ({low:+.4} to {high:+.4})")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::reigns;
+
+    #[test]
+    fn an_incumbent_reigns_from_when_it_was_kept_whatever_its_number() {
+        assert_eq!(reigns(&[0, 2, 5], 8), [(0, 2), (2, 5), (5, 8)]);
+        assert_eq!(reigns(&[1, 0], 4), [(1, 1), (1, 4)], "a proposal before the baseline");
+        assert_eq!(reigns(&[0, 4, 3], 6), [(0, 4), (4, 4), (4, 6)], "two workers");
+        assert!(reigns(&[], 3).is_empty());
+    }
 }

@@ -32,6 +32,9 @@ pub fn run(args: &SearchProposeArgs, out: Out) -> anyhow::Result<()> {
             config[i] = space.params[i].read(value)?;
         }
         let config = desk.study.settle(config);
+        if config == desk.study.baseline && !state.attrs.contains_key("baseline") {
+            return Err(usage("that is the baseline, which `search run` measures first"));
+        }
         let number = state.trials.len();
         if let Some(same) = worker::same(&desk, state, &config, number) {
             return Ok((Vec::new(), same));
@@ -78,7 +81,7 @@ pub fn program(study: &Study, folder: &Path) -> String {
         train = study.train.join(" "),
         budget = show::budget_text(study),
         folder = folder.display(),
-        first = 2 * r.seeds.max(3) + 1,
+        first = 2 * search::calibration::runs(r) + 1,
         sampler = study.sampler.name(),
         least = r.seeds,
         most = r.seeds + 2 * r.max_pairs,

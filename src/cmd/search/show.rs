@@ -5,11 +5,10 @@ use std::path::Path;
 use search::calibration::Calibration;
 use search::journal::{State, Trial, TrialState};
 use search::study::{Budget, Equal};
-use search::{Study, Verdict, shape};
+use search::{Config, Study, Verdict, shape};
 use serde_json::{Value as Json, json};
 
-use super::race::Candidate;
-use super::{Desk, verdict};
+use super::{Desk, kept, verdict};
 use crate::out::Out;
 
 /// `search show`.
@@ -188,25 +187,25 @@ fn next(desk: &Desk, state: &State, left: usize) -> String {
 }
 
 /// The flags of the incumbent as a file for `train --config`; what shapes the model stands in comments.
-pub fn incumbent_file(desk: &Desk, candidate: &Candidate) -> String {
+pub fn incumbent_file(desk: &Desk, number: usize, config: &Config) -> String {
     let line = |(p, &v): (&search::Param, &f64)| {
         let value = p.json(v);
         let shaped = if shape::NAMES.contains(&p.name.as_str()) { "# of the model: " } else { "" };
         format!("{shaped}{} = {value}\n", p.name)
     };
-    let lines: String = desk.study.space.params.iter().zip(&candidate.config).map(line).collect();
-    format!("# incumbent of study {}: trial {}\n{lines}", desk.study.name, candidate.number)
+    let lines: String = desk.study.space.params.iter().zip(config).map(line).collect();
+    format!("# incumbent of study {}: trial {number}\n{lines}", desk.study.name)
 }
 
 /// `results.tsv` in the columns of the original, made from the journal: every finished trial has its row.
-pub fn write_table(desk: &Desk, state: &State) -> anyhow::Result<()> {
+pub fn table(desk: &Desk, state: &State) -> String {
     let mut text = String::from("commit\tval_loss\tsteps\tparams_M\tms_step\tstatus\tdescription\tall_losses\n");
     for trial in state.trials.iter().filter(|t| t.state.is_finished()) {
         let runs: Vec<&Json> = trial.attrs.iter().filter(|(k, _)| k.starts_with("run:candidate:")).map(|(_, v)| v).collect();
         let of = |key: &str| runs.iter().find_map(|r| r.get(key).and_then(Json::as_f64));
         let losses: Vec<f64> = runs.iter().filter_map(|r| r.get("val_loss").and_then(Json::as_f64)).collect();
         let number = |v: Option<f64>, digits: usize| v.map_or_else(|| "null".into(), |v| format!("{v:.digits$}"));
-        let commit = state.attrs.get(&format!("commit:{}", trial.number)).and_then(Json::as_str).unwrap_or("-");
+        let commit = state.attrs.get(&kept::note(trial.number)).and_then(Json::as_str).unwrap_or("-");
         let status = trial.text("verdict").and_then(Verdict::of).map_or("discard", Verdict::original);
         let config = trial.config(&desk.study.space);
         let changes = config.map(|c| desk.study.space.changes(&desk.study.baseline, &c)).unwrap_or_default();
@@ -221,7 +220,5 @@ pub fn write_table(desk: &Desk, state: &State) -> anyhow::Result<()> {
             number(of("ms_per_step"), 1),
         ));
     }
-    let path = desk.folder.join(format!("results.tsv.{}", desk.journal.worker()));
-    std::fs::write(&path, text)?;
-    Ok(std::fs::rename(path, desk.folder.join("results.tsv"))?)
+    text
 }

@@ -15,8 +15,8 @@ use serde_json::{Value as Json, json};
 
 use super::race::{self, Arm, Candidate};
 use super::trial::{self, Failure, Run};
-use super::{Desk, show, verdict};
-use crate::exit::{Exit, FAILURE};
+use super::{Desk, kept, show, verdict};
+use crate::exit::{Exit, FAILURE, crash_at};
 use crate::out::Out;
 use crate::stop::Stop;
 
@@ -40,6 +40,7 @@ pub fn run(folder: &Path, trials: Option<usize>, workers: usize, polite: bool, o
     if desk.study.branch.is_some() {
         Repository::of(Path::new("."))?.require_clean(folder)?;
     }
+    kept::publish(&desk, out)?;
     let ended: Vec<anyhow::Result<()>> = std::thread::scope(|scope| {
         let one = || {
             scope.spawn(|| {
@@ -132,32 +133,10 @@ fn settle(desk: &Desk, candidate: &Candidate, result: Result<Verdict, Failure>, 
     let what = if candidate.config == desk.study.baseline { "the baseline".into() } else { changes };
     out.say(format!("trial {}: {} ({what})", candidate.number, verdict.name()));
     if verdict == Verdict::Keep {
-        keep(desk, &desk.journal.state()?, candidate, out)?;
+        crash_at("kept");
     }
-    // after the commit, which the row names
-    show::write_table(desk, &desk.journal.state()?)?;
+    kept::publish(desk, out)?;
     Ok(true)
-}
-
-/// The incumbent's file, and its commit.
-fn keep(desk: &Desk, state: &State, candidate: &Candidate, out: Out) -> anyhow::Result<()> {
-    let text = show::incumbent_file(desk, candidate);
-    let path = desk.folder.join("incumbent.toml");
-    std::fs::write(desk.folder.join("incumbent.toml.tmp"), &text)?;
-    std::fs::rename(desk.folder.join("incumbent.toml.tmp"), &path)?;
-    let Some(branch) = &desk.study.branch else { return Ok(()) };
-    let trial = state.trials.get(candidate.number);
-    let gain = trial.and_then(|t| t.attrs.get("gain")).cloned().unwrap_or_default();
-    let value = trial.and_then(|t| t.value).unwrap_or(f64::NAN);
-    let objective = desk.study.objective.name();
-    let message = format!("{}: keep trial {}, {objective} {value:.5}\n\n{gain}\n", desk.study.name, candidate.number);
-    let name = format!("{}/incumbent.toml", desk.study.name);
-    let hash = Repository::of(Path::new("."))?.commit(branch, &name, &text, &message)?;
-    out.say(format!("committed {hash} to {branch}"));
-    let study = state.study.unwrap_or_default();
-    let key = format!("commit:{}", candidate.number);
-    desk.journal.write(vec![Op::StudyAttr { study, key, value: json!(hash) }])?;
-    Ok(())
 }
 
 /// Trials of dead workers fail, and wait for another worker as new trials.
@@ -288,7 +267,7 @@ fn calibrate(desk: &Desk, candidate: &Candidate, stop: &Stop, out: Out) -> Resul
     if let (Budget::Calibrated(_), false) = (study.budget, state.attrs.contains_key("tokens")) {
         note("tokens", go(&study.baseline, first, "speed".into())?["tokens"].clone())?;
     }
-    let seeds: Vec<u64> = (0..study.rules.seeds.max(3)).map(|i| study.screening_seed(i)).collect();
+    let seeds: Vec<u64> = (0..search::calibration::runs(&study.rules)).map(|i| study.screening_seed(i)).collect();
     let baseline = seeds.iter().map(|&s| race::value(desk, candidate, Arm::Candidate, &study.baseline, s, stop));
     let baseline = baseline.collect::<Result<Vec<f64>, Failure>>()?;
     let again = go(&study.baseline, first, "again".into())?;

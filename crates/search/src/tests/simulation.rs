@@ -1,7 +1,7 @@
 //! Whole searches on a simulated objective with known effects and noise, thousands of times; beside them the original's rule,
 //! one run a trial and the lower value kept, which fails the same tests.
 
-use crate::calibration::{POWER, detectable};
+use crate::calibration::{self, Calibration, POWER, detectable};
 use crate::race::{Next, Race, Rules, Stage, Verdict};
 use crate::{Rng, stats};
 
@@ -128,14 +128,52 @@ fn worse_and_equal_candidates_among_good_ones_are_kept_by_mistake_at_most_alpha(
 fn a_gain_of_the_size_that_is_stated_as_detectable_is_found_with_the_power_that_is_stated() {
     let (sigma, rho) = (0.03, 0.8);
     let rules = rules();
-    let gain = detectable(sigma * f64::sqrt(2.0 * (1.0 - rho)), &rules, POWER);
+    let gain = detectable(sigma * f64::sqrt(2.0 * (1.0 - rho)), 1e6, &rules, POWER);
     let found = (0..REPEATS).filter(|&s| world(s, sigma, rho).race(&rules, 0.0, -gain, &mut 0).0 == Verdict::Keep).count();
     let power = found as f64 / REPEATS as f64;
     assert!(power >= POWER, "{power}");
     let small = gain / 8.0;
     let lucky = (0..REPEATS).filter(|&s| world(s, sigma, rho).race(&rules, 0.0, -small, &mut 0).0 == Verdict::Keep).count();
     assert!((lucky as f64) < 0.2 * REPEATS as f64, "an eighth of it is found in {lucky}");
-    println!("gain {gain:.4} found in {power:.3}");
+    println!("deviation known: gain {gain:.4} found in {power:.3}");
+}
+
+/// The program knows no deviation: it has what its few runs of baseline and tweak gave. The gain that it states is found with the
+/// power that it states all the same, on average over what these runs may have given.
+#[test]
+fn the_stated_power_is_reached_with_a_deviation_that_was_estimated_as_the_program_does() {
+    let (sigma, rho) = (0.03, 0.8);
+    for seeds in [2, 4, 8] {
+        let rules = Rules { seeds, ..rules() };
+        let runs = calibration::runs(&rules);
+        let factor = detectable(1.0, runs as f64 - 1.0, &rules, POWER);
+        let (mut found, mut lucky, mut greedy, mut fooled, mut gains) = (0, 0, 0, 0, Vec::new());
+        for s in 0..REPEATS {
+            let mut world = world(s, sigma, rho);
+            let (baseline, tweaked): (Vec<f64>, Vec<f64>) = (0..runs).map(|_| world.pair(0.0, 0.0)).unzip();
+            let noted = Calibration::of([0.0; 2], &baseline, &tweaked, &rules, 100);
+            assert!(s > 9 || (noted.detectable / (factor * noted.sigma_paired) - 1.0).abs() < 1e-9);
+            let gain = factor * noted.sigma_paired;
+            found += usize::from(world.race(&rules, 0.0, -gain, &mut 0).0 == Verdict::Keep);
+            lucky += usize::from(world.race(&rules, 0.0, 0.0, &mut 0).0 == Verdict::Keep);
+            greedy += world.greedy(&|_| gain, 1).2.partial_cmp(&0.0).map_or(0, |o| usize::from(o.is_gt()));
+            fooled += world.greedy(&|_| 0.0, 1).0;
+            gains.push(gain);
+        }
+        let share = |n: usize| n as f64 / REPEATS as f64;
+        assert!(share(found) >= POWER, "{seeds} seeds: {}", share(found));
+        assert!(share(lucky) <= bound(0.05, REPEATS), "{seeds} seeds: {}", share(lucky));
+        assert!(share(fooled) > 0.4, "the original's rule keeps one in two of no gain: {}", share(fooled));
+        gains.sort_by(f64::total_cmp);
+        println!(
+            "{seeds} seeds, {runs} runs: the gain that is stated (middle {:.4}) is found in {:.3}, one of 0 in {:.4}; greedy {:.3} and {:.3}",
+            gains[gains.len() / 2],
+            share(found),
+            share(lucky),
+            share(greedy),
+            share(fooled)
+        );
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-use crate::{Param, Rng, Shape, Space, git::Repository};
+use crate::{Param, Rng, Shape, Space};
 
 fn space(texts: &[&str]) -> Space {
     Space { params: texts.iter().map(|t| Param::parse(t).unwrap()).collect() }
@@ -67,46 +67,4 @@ fn every_shape_of_the_space_keeps_the_constraints() {
         let shape = wide.with(&s, &crate::shape::settle(&s, wide, s.random(&mut rng), true));
         assert!((shape.hidden as f64 - 2.75 * shape.dim as f64).abs() <= 160.0, "{shape:?}");
     }
-}
-
-fn git(dir: &std::path::Path, args: &[&str]) -> String {
-    let mut command = std::process::Command::new("git");
-    command.current_dir(dir).args(["-c", "user.name=t", "-c", "user.email=t@example.org"]).args(args);
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{args:?} {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
-}
-
-/// The original's `git reset --hard` wipes the user's edits: ours writes a branch and nothing else.
-#[test]
-fn a_kept_trial_is_a_commit_and_the_users_files_are_never_touched() {
-    let dir = tempfile::tempdir().unwrap();
-    let root = dir.path();
-    git(root, &["init", "-q", "-b", "main"]);
-    for (key, value) in [("user.name", "t"), ("user.email", "t@example.org")] {
-        git(root, &["config", key, value]);
-    }
-    std::fs::write(root.join("mine.txt"), "one\n").unwrap();
-    git(root, &["add", "."]);
-    git(root, &["commit", "-qm", "first"]);
-    let repository = Repository::of(root).unwrap();
-    let study = root.join("study");
-    std::fs::create_dir(&study).unwrap();
-    std::fs::write(study.join("study.json"), "{}").unwrap();
-    repository.require_clean(&study).unwrap();
-    std::fs::write(root.join("mine.txt"), "two\n").unwrap();
-    std::fs::write(root.join("new.txt"), "untracked\n").unwrap();
-    assert!(repository.require_clean(&study).unwrap_err().to_string().contains("mine.txt"));
-    git(root, &["add", "mine.txt"]);
-    let before = (git(root, &["rev-parse", "HEAD"]), git(root, &["status", "--porcelain"]));
-    repository.commit("autoane/s", "study/incumbent.toml", "a = 1\n", "Keep trial 1").unwrap();
-    repository.commit("autoane/s", "study/incumbent.toml", "a = 2\n", "Keep trial 5").unwrap();
-    assert_eq!((git(root, &["rev-parse", "HEAD"]), git(root, &["status", "--porcelain"])), before);
-    assert_eq!(std::fs::read_to_string(root.join("mine.txt")).unwrap(), "two\n");
-    assert_eq!(git(root, &["show", "autoane/s:study/incumbent.toml"]), "a = 2");
-    assert_eq!(git(root, &["show", "autoane/s:mine.txt"]), "one");
-    assert_eq!(git(root, &["log", "--format=%s", "autoane/s"]), "Keep trial 5\nKeep trial 1\nfirst");
-    git(root, &["commit", "-qam", "mine"]);
-    git(root, &["checkout", "-q", "autoane/s"]);
-    assert!(repository.commit("autoane/s", "x", "y", "z").unwrap_err().to_string().contains("checked out"));
 }
