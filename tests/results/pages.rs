@@ -144,7 +144,7 @@ fn what_recording_is_said_to_cost_was_measured() {
     let (watching, log) = (words("docs/watching.md"), words("LOG.md"));
     for row in rows("overhead") {
         let (all, trimmed) = (numbers(&row, "all"), numbers(&row, "trimmed"));
-        let said = |v: &[f64]| format!("{:.1} ± {:.1}%", v[0], v[1]);
+        let said = |v: &[f64]| format!("{:.2} ± {:.2}%", v[0], v[1]);
         let of = format!("steps of {:.0} ms", row["step_ms"].as_f64().unwrap());
         let told = format!("{} of {of} ({} without the slowest tenth)", said(&all), said(&trimmed));
         for (name, page) in [("docs/watching.md", &watching), ("LOG.md", &log)] {
