@@ -256,7 +256,7 @@ const OF_ONE_METHOD: [&str; 12] = [
 pub fn from_checkpoint(model: &Path, (asked, method, lora): (&TrainConfig, bool, bool)) -> anyhow::Result<Vec<Given>> {
     let Some(before) = trained_with(model)? else { return Ok(Vec::new()) };
     let another = method && asked.method != before.method || lora && asked.lora != before.lora;
-    let passes = |key: &&str| !OF_ONE_RUN.contains(key) && !(another && OF_ONE_METHOD.contains(key));
+    let passes = |key: &&str| !(OF_ONE_RUN.contains(key) || another && OF_ONE_METHOD.contains(key));
     Ok(stored(model)?.into_iter().filter(|g| passes(&g.key)).collect())
 }
 

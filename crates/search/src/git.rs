@@ -74,7 +74,8 @@ impl Repository {
     /// Whether `commit` has this message and this file.
     fn holds(&self, commit: &str, name: &str, text: &str, message: &str) -> bool {
         let object = |kind: &str, object: &str| run(&self.root, None, &["cat-file", kind, object], None);
-        let said = object("commit", commit).is_ok_and(|c| c.split_once("\n\n").is_some_and(|(_, said)| said.trim() == message.trim()));
+        let said =
+            object("commit", commit).is_ok_and(|c| c.split_once("\n\n").is_some_and(|(_, said)| said.trim() == message.trim()));
         said && object("blob", &format!("{commit}:{name}")).is_ok_and(|held| held == text.trim())
     }
 

@@ -74,7 +74,9 @@ fn commits_of_many_threads_do_not_mix() {
             scope.spawn(move || {
                 for i in 0..6 {
                     let text = format!("worker = {worker}\ntrial = {i}\n");
-                    repository.commit(&format!("study/{worker}"), &format!("{worker}.toml"), &text, &format!("keep {i}")).unwrap();
+                    repository
+                        .commit(&format!("study/{worker}"), &format!("{worker}.toml"), &text, &format!("keep {i}"))
+                        .unwrap();
                 }
             });
         }
