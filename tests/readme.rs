@@ -97,3 +97,80 @@ fn every_command_of_the_tutorials_runs() {
         assert!(ran >= 4, "{tutorial}: {ran} commands");
     }
 }
+
+/// Pages of the book and what stands at the root for readers.
+fn pages() -> Vec<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let docs = std::fs::read_dir(root.join("docs")).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+    let docs = docs.filter(|n| n.ends_with(".md")).map(|n| format!("docs/{n}"));
+    docs.chain(["README.md".to_owned(), "runs/README.md".to_owned()]).collect()
+}
+
+fn page(name: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
+}
+
+/// The verb of `words` and every flag among them, as its help has them.
+fn parses(words: &[&str], place: &str) {
+    let flags: Vec<&str> =
+        words.iter().filter(|w| w.starts_with("--") && w.len() > 2).map(|w| w.split('=').next().unwrap()).collect();
+    let verbs: Vec<&str> = words.iter().copied().take_while(|w| w.chars().all(|c| c.is_ascii_lowercase())).collect();
+    let help = |verbs: &[&str]| Command::new(env!("CARGO_BIN_EXE_autoane")).args(verbs).arg("--help").output().unwrap();
+    // `report runs`: what is no verb of a verb is a value
+    let longest = (1..=verbs.len().min(2)).rev().find(|n| help(&verbs[..*n]).status.success());
+    let found = help(&verbs[..longest.unwrap_or_else(|| panic!("{place}: no verb in {words:?}"))]);
+    let said = String::from_utf8_lossy(&found.stdout).into_owned();
+    for flag in flags.iter().filter(|f| **f != "--help") {
+        let known = said.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-')).any(|word| word == *flag);
+        assert!(known, "{place}: {words:?}: its help has no {flag}");
+    }
+}
+
+/// What stands between backquotes within a sentence, and blocks that no test runs: the verb is one, and so is each flag.
+#[test]
+fn commands_within_sentences_name_verbs_and_flags_that_are_there() {
+    let mut found = 0;
+    for name in pages() {
+        let text = page(&name);
+        let inline = text.split('`').skip(1).step_by(2).filter_map(|code| code.strip_prefix("autoane "));
+        let blocks = text.lines().filter_map(|l| l.trim_start().strip_prefix("autoane "));
+        for command in inline.chain(blocks).filter(|c| !c.starts_with("VERB") && !c.contains("```")) {
+            let before_comment = command.split(" #").next().unwrap();
+            // what follows a lone `--` is another program's
+            let words: Vec<&str> = words(before_comment).into_iter().take_while(|w| *w != "--" && *w != "|").collect();
+            parses(&words, &name);
+            found += 1;
+        }
+    }
+    assert!(found > 60, "{found} commands");
+}
+
+/// The first command of the README, as the built program takes it, and the scripts that it and the book name.
+#[test]
+fn what_cargo_and_bash_are_told_to_run_is_there() {
+    let first = page("README.md").lines().find_map(|l| l.strip_prefix("cargo run --release -- ").map(str::to_owned)).unwrap();
+    let words = words(first.split(" #").next().unwrap().trim()).iter().map(|w| (*w).to_owned()).collect::<Vec<_>>();
+    let dir = tempfile::tempdir().unwrap();
+    let short = ["stories-1m", "--steps", "2", "--val-tokens", "512"];
+    run(dir.path(), &words.iter().map(String::as_str).chain(short).collect::<Vec<_>>());
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut scripts = std::collections::BTreeSet::new();
+    for name in pages() {
+        let text = page(&name);
+        let separate = |c: char| c.is_whitespace() || matches!(c, '`' | '(' | ')' | ',' | ';' | '|' | '=');
+        for word in text.split(separate).filter(|w| w.starts_with("runs/") || w.starts_with("xtask/")) {
+            let word = word.trim_end_matches(['.', ':']);
+            if word.ends_with(".sh") || word.ends_with(".py") {
+                assert!(root.join(word).is_file(), "{name}: {word} is not there");
+                scripts.insert(word.to_owned());
+            }
+        }
+    }
+    assert!(scripts.len() >= 8, "{scripts:?}");
+    for script in scripts.iter().filter(|s| s.ends_with(".sh")) {
+        let Ok(output) = Command::new("bash").arg("-n").arg(root.join(script)).output() else {
+            return println!("SKIPPED: the grammar of scripts: bash is not installed");
+        };
+        assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}

@@ -157,6 +157,12 @@ fn exit_codes_are_explained_and_verbs_have_manual_pages() {
     let dir = tempfile::tempdir().unwrap();
     assert!(fine(dir.path(), &["explain", "65"]).contains("What to do"));
     assert_eq!(autoane(dir.path(), &["explain", "64"]).status.code(), Some(2));
+    let known = fine(dir.path(), &["explain"]);
+    let known: Vec<&str> = known.lines().filter_map(|l| l.split_whitespace().next()).collect();
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/errors.md")).unwrap();
+    let cells = page.lines().filter_map(|l| l.strip_prefix("| ")?.split(" |").next());
+    let told: Vec<&str> = cells.flat_map(|c| c.split(", ")).filter(|c| c.parse::<u8>().is_ok()).collect();
+    assert_eq!(told, known, "docs/errors.md and `explain`");
     let json: Json = serde_json::from_str(&fine(dir.path(), &["man", "--out", "man1", "--json"])).unwrap();
     let pages = json["pages"].as_array().unwrap();
     assert!(pages.len() > 15 && pages.iter().any(|p| p == "autoane-train.1"), "{pages:?}");
