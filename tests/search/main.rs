@@ -5,6 +5,7 @@ mod agent;
 mod budgets;
 mod defects;
 mod finals;
+mod kept;
 mod memory;
 mod place;
 mod studies;
