@@ -289,7 +289,7 @@ fn read_study(dir: &Path) -> Result<(), Complaint> {
     let mut race = search::Race::new(&study.rules);
     race.confirm(1);
     race.record(2.0, 1.0);
-    search::calibration::detectable(0.1, &study.rules, 0.8);
+    search::calibration::detectable(0.1, 3.0, &study.rules, 0.8);
     Ok(())
 }
 
