@@ -80,7 +80,7 @@ fn is_coloured(screen: &str) -> bool {
 /// A run that goes on in the background and saves nothing by itself.
 fn in_the_background(dir: &Path) -> std::process::Child {
     let mut run = Command::new(env!("CARGO_BIN_EXE_autoane"))
-        .args(["train", "--resume", "run", "--steps", "1000000", "--save-every", "never", "-q"])
+        .args(["train", "--resume", "run", "--steps", "1000000", "--save-every", "never", "--eval-every", "never", "-q"])
         .current_dir(dir)
         .env("AUTOANE_CACHE", dir.join("cache"))
         .spawn()
