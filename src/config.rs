@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use file::RESOLVED_FILE;
-pub use layers::{Given, Origin, trained_with, zeroth};
+pub use layers::{Given, Origin, SUBJECT, trained_with, zeroth};
 pub use model::{ModelChoice, free_run_folder, nearest};
 pub use resolve::{Resolved, Sources};
 pub use settings::{SETTINGS, Setting, setting};

@@ -210,26 +210,12 @@ pub fn plain(value: serde_json::Value) -> String {
     }
 }
 
-/// Settings that do not pass from a checkpoint to the next training of its model.
-const OF_ONE_RUN: [&str; 17] = [
-    "model",
-    "model-config",
-    "data",
-    "tokenizer",
-    "template",
-    "vocab-size",
-    "token-width",
-    "out",
-    "steps",
-    "tokens",
-    "max-time",
-    "threads",
-    "isa",
-    "report-to",
-    "residual-scale",
-    "rope-theta",
-    "norm-eps",
-];
+/// Settings that say which model learns from which tokens.
+pub const SUBJECT: [&str; 7] = ["model", "model-config", "data", "tokenizer", "template", "vocab-size", "token-width"];
+
+/// Settings beside [`SUBJECT`] that do not pass from a checkpoint to the next training of its model.
+const OF_ONE_RUN: [&str; 10] =
+    ["out", "steps", "tokens", "max-time", "threads", "isa", "report-to", "residual-scale", "rope-theta", "norm-eps"];
 
 /// Settings that were right for what the checkpoint was trained by: another method, or an adapter where there was none, has its
 /// own. (Else an adapter would decay as the weights did.)
@@ -254,10 +240,11 @@ const OF_ONE_METHOD: [&str; 12] = [
 /// # Errors
 /// A stored configuration that cannot be read.
 pub fn from_checkpoint(model: &Path, (asked, method, lora): (&TrainConfig, bool, bool)) -> anyhow::Result<Vec<Given>> {
-    let Some(before) = trained_with(model)? else { return Ok(Vec::new()) };
+    let stored = stored(model)?;
+    let before = config_of(&stored)?;
     let another = method && asked.method != before.method || lora && asked.lora != before.lora;
-    let passes = |key: &&str| !(OF_ONE_RUN.contains(key) || another && OF_ONE_METHOD.contains(key));
-    Ok(stored(model)?.into_iter().filter(|g| passes(&g.key)).collect())
+    let passes = |key: &&str| !(SUBJECT.contains(key) || OF_ONE_RUN.contains(key) || another && OF_ONE_METHOD.contains(key));
+    Ok(stored.into_iter().filter(|g| passes(&g.key)).collect())
 }
 
 /// The configuration that trained the checkpoint or run `model`, if it is one of ours.
@@ -265,14 +252,20 @@ pub fn from_checkpoint(model: &Path, (asked, method, lora): (&TrainConfig, bool,
 /// # Errors
 /// A stored configuration that cannot be read.
 pub fn trained_with(model: &Path) -> anyhow::Result<Option<TrainConfig>> {
-    let (stored, mut config) = (stored(model)?, TrainConfig::default());
-    for given in &stored {
+    let stored = stored(model)?;
+    let config = config_of(&stored)?;
+    Ok((!stored.is_empty()).then_some(config))
+}
+
+fn config_of(stored: &[Given]) -> anyhow::Result<TrainConfig> {
+    let mut config = TrainConfig::default();
+    for given in stored {
         let setting = SETTINGS.iter().find(|s| s.key == given.key);
         if let Some(Err(why)) = setting.map(|s| (s.set)(&mut config, &given.text)) {
             return Err(Exit::new(exit::BAD_DATA, format!("{}: {}: {why}", given.origin, given.key)).into());
         }
     }
-    Ok((!stored.is_empty()).then_some(config))
+    Ok(config)
 }
 
 fn stored(model: &Path) -> anyhow::Result<Vec<Given>> {

@@ -2,7 +2,7 @@
 
 use ane::{Pipeline, WeightForm};
 
-use super::layers::plain;
+use super::layers::{SUBJECT, plain};
 use super::{
     DataOrder, Device, Every, LoraForm, Method, ObjectiveKind, OptimizerKind, Packing, Resolved, SETTINGS, Schedule, TrainConfig,
     ZoDistribution,
@@ -222,15 +222,8 @@ const LORA: [&str; 6] = ["lora-rank", "lora-alpha", "lora-targets", "lora-form",
 const PIPELINE: [&str; 8] =
     ["pipeline", "ane-kernels", "ane-weights", "ane-layers", "ane-int8", "ane-chip", "ane-numerics", "ane-probe"];
 
-/// Settings that a run cannot change midway: its weights, moments or position in the data would lose their meaning.
+/// Settings beside [`SUBJECT`] that a run cannot change midway: its weights, moments or position in the data would lose their meaning.
 const FIXED: &[&str] = &[
-    "model",
-    "model-config",
-    "data",
-    "tokenizer",
-    "template",
-    "vocab-size",
-    "token-width",
     "compact-vocab",
     "data-order",
     "packing",
@@ -260,6 +253,10 @@ const FIXED: &[&str] = &[
     "seed",
 ];
 
+fn is_fixed(key: &str) -> bool {
+    SUBJECT.contains(&key) || FIXED.contains(&key)
+}
+
 /// Tokens of one optimizer step.
 fn step_tokens(config: &TrainConfig) -> Option<usize> {
     let windows = config.batch_size.checked_mul(config.accumulate)?;
@@ -274,7 +271,7 @@ pub fn check(resolved: &Resolved) -> anyhow::Result<()> {
     if let Some(rule) = RULES.iter().find(|rule| (rule.broken)(resolved)) {
         return Err(usage(rule.message));
     }
-    for setting in SETTINGS.iter().filter(|s| FIXED.contains(&s.key) && resolved.is_explicit(s.key)) {
+    for setting in SETTINGS.iter().filter(|s| is_fixed(s.key) && resolved.is_explicit(s.key)) {
         let now = plain((setting.get)(&resolved.config));
         if let Some(before) = resolved.of_run(setting.key).filter(|before| *before != now) {
             let key = setting.key;

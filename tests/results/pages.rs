@@ -138,6 +138,19 @@ fn the_simulations_that_are_told_are_those_of_the_record() {
     }
 }
 
+#[test]
+fn the_power_that_is_told_is_that_of_the_record() {
+    let (found, records) = (tables("docs/search.md", "## Stated power"), rows("power"));
+    assert_eq!(found.len(), 2 + records.len());
+    for (line, row) in found[2..].iter().zip(&records) {
+        let cell = |key: &str, digits: usize| format!("{:.digits$}", row[key].as_f64().unwrap());
+        let seeds = row["seeds"].as_str().unwrap().to_owned();
+        let ours = [cell("gain", 4), cell("found", 3), cell("of_nothing", 4)];
+        let greedy = [cell("greedy_found", 3), cell("greedy_of_nothing", 3)];
+        assert_eq!(line[..], [&[seeds][..], &ours, &greedy].concat());
+    }
+}
+
 /// Means over all steps, and without the slowest tenth, each with half of its 95% interval.
 #[test]
 fn what_recording_is_said_to_cost_was_measured() {

@@ -94,3 +94,22 @@ fn the_test_stays_closed_while_a_trial_is_running() {
     worker.wait().unwrap();
     assert_eq!(place.json(&["search", "final", "s", "--json"])["opened"], true, "a dead worker's trial is none");
 }
+
+/// A run that was just started holds the lock of a process that was killed for a moment; another one that is alive holds it on.
+#[test]
+fn a_lock_that_is_about_to_go_is_waited_for_and_one_that_stays_is_not() {
+    let place = Place::new();
+    let declared = ["--param", "learning-rate=1e-6..1e-1:log", "--seeds", "2", "--trial-tokens", "640"];
+    place.declared(&declared, &["--seq-len", "16", "--learning-rate", "1e-6"]);
+    place.json(&["search", "propose", "s", "--set", "learning-rate=2e-2", "--json"]);
+    place.json(&["search", "run", "s", "--trials", "2", "--json"]);
+    fs::create_dir_all(place.path("s/final")).unwrap();
+    let held = fs::File::create(place.path("s/final/lock")).unwrap();
+    held.lock().unwrap();
+    place.fails(&["search", "final", "s"], 1, "another `search final`");
+    let mut going = place.command(&["search", "final", "s", "--json"]).stdout(std::process::Stdio::null()).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(700));
+    assert!(going.try_wait().unwrap().is_none(), "it waits");
+    drop(held);
+    assert!(going.wait().unwrap().success());
+}

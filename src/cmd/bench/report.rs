@@ -41,14 +41,9 @@ struct Line {
 
 /// Prints all of it; with `submit` it goes into that file too.
 pub(super) fn show(m: &Measured<'_>, submit: Option<&Path>, out: Out) -> anyhow::Result<()> {
-    let config = &m.job.config;
-    let tokens = (config.batch_size * config.seq_len) as f64;
-    let (step, c) = (median(&m.times.step), &m.ceilings);
-    let best = m.times.step.iter().copied().fold(f64::INFINITY, f64::min);
-    let gflops = tokens * flops_per_token(&m.job.spec, config.seq_len).train / step / 1e9;
-    let params = Layout::of(&m.job.spec).len();
-    let lines = lines(m);
-    let sum: f64 = lines.iter().map(|l| l.seconds).sum();
+    let (config, c, lines) = (&m.job.config, &m.ceilings, lines(m));
+    let figures = Figures::of(m, &lines);
+    let Figures { tokens, step, best, gflops, params, kernels } = figures;
     let peak = m.peak.map_or_else(|| "unknown".to_owned(), out::bytes);
     let spread = m
         .circumstances
@@ -72,8 +67,8 @@ pub(super) fn show(m: &Measured<'_>, submit: Option<&Path>, out: Out) -> anyhow:
         &["kernel", "calls", "ms", "of step", "rate", "of ceiling"],
         &lines.iter().map(|l| cells(l, step)).collect::<Vec<_>>(),
     )?;
-    out.line(format!("\nkernels by themselves {:.1} ms, the step {:.1} ms", 1e3 * sum, 1e3 * step))?;
-    let record = record(m, &lines);
+    out.line(format!("\nkernels by themselves {:.1} ms, the step {:.1} ms", 1e3 * kernels, 1e3 * step))?;
+    let record = record(m, &lines, &figures);
     if let Some(path) = submit {
         let text = format!("{:#}\n", submission(&record));
         std::fs::write(path, text)
@@ -83,15 +78,38 @@ pub(super) fn show(m: &Measured<'_>, submit: Option<&Path>, out: Out) -> anyhow:
     out.json(&record)
 }
 
+/// What is derived from what was measured.
+struct Figures {
+    /// Of a step.
+    tokens: f64,
+    /// Median and best seconds of a step.
+    step: f64,
+    best: f64,
+    gflops: f64,
+    params: usize,
+    /// Seconds of a step's kernels by themselves.
+    kernels: f64,
+}
+
+impl Figures {
+    fn of(m: &Measured<'_>, lines: &[Line]) -> Figures {
+        let config = &m.job.config;
+        let (tokens, step) = ((config.batch_size * config.seq_len) as f64, median(&m.times.step));
+        Figures {
+            tokens,
+            step,
+            best: m.times.step.iter().copied().fold(f64::INFINITY, f64::min),
+            gflops: tokens * flops_per_token(&m.job.spec, config.seq_len).train / step / 1e9,
+            params: Layout::of(&m.job.spec).len(),
+            kernels: lines.iter().map(|l| l.seconds).sum(),
+        }
+    }
+}
+
 /// The same for programs.
-fn record(m: &Measured<'_>, lines: &[Line]) -> Json {
+fn record(m: &Measured<'_>, lines: &[Line], figures: &Figures) -> Json {
     let (config, c) = (&m.job.config, &m.ceilings);
-    let step = median(&m.times.step);
-    let best = m.times.step.iter().copied().fold(f64::INFINITY, f64::min);
-    let tokens = (config.batch_size * config.seq_len) as f64;
-    let gflops = tokens * flops_per_token(&m.job.spec, config.seq_len).train / step / 1e9;
-    let params = Layout::of(&m.job.spec).len();
-    let sum: f64 = lines.iter().map(|l| l.seconds).sum();
+    let Figures { tokens, step, best, gflops, params, kernels } = *figures;
     json!({
         "model": m.job.name,
         "params": params,
@@ -113,7 +131,7 @@ fn record(m: &Measured<'_>, lines: &[Line]) -> Json {
         "predicted_bytes": m.predicted,
         "peak_rss_bytes": m.peak,
         "kernels": lines.iter().map(|l| to_json(l, step)).collect::<Vec<_>>(),
-        "kernels_ms": 1e3 * sum,
+        "kernels_ms": 1e3 * kernels,
         "circumstances": m.circumstances.json(),
     })
 }

@@ -3,26 +3,15 @@
 
 use search::{Param, shape};
 
-use crate::config::{SETTINGS, nearest, setting};
+use crate::config::{SETTINGS, SUBJECT, nearest, setting};
 use crate::exit::usage;
 
-/// Settings that are no part of a recipe, and what they decide instead.
+/// What [`SUBJECT`] decides, and some more.
+const MEASURED: &str = "what is measured: losses over other text, other tokens or another vocabulary are not comparable";
+
+/// Settings beside [`SUBJECT`] that are no part of a recipe, and what they decide instead.
 const OTHERS: [(&str, &[&str]); 5] = [
-    (
-        "what is measured: losses over other text, other tokens or another vocabulary are not comparable",
-        &[
-            "model",
-            "model-config",
-            "data",
-            "tokenizer",
-            "template",
-            "vocab-size",
-            "token-width",
-            "packing",
-            "val-fraction",
-            "val-tokens",
-        ],
-    ),
+    (MEASURED, &["packing", "val-fraction", "val-tokens"]),
     ("its seed: every trial runs over the seeds of the study", &["seed"]),
     ("how long a run is, for all trials alike (--trial-tokens, --trial-time)", &["steps", "tokens", "max-time", "early-stop"]),
     ("what is kept and shown of a run", &["out", "eval-every", "save-every", "keep", "sample-every", "report-to"]),
@@ -45,7 +34,7 @@ pub fn check(param: &Param) -> anyhow::Result<()> {
         return Err(usage(format!("--param {name}: not a flag of `train` that can be searched{hint}")));
     };
     if let Some(what) = decides(setting.key) {
-        return Err(usage(format!("--param {name}: it is no part of a recipe: it decides {what}")));
+        return Err(usage(format!("--param {name}: no part of a recipe; it decides {what}")));
     }
     for u in [0.0, 0.5, 1.0] {
         let text = param.text(param.at(u));
@@ -56,6 +45,9 @@ pub fn check(param: &Param) -> anyhow::Result<()> {
 
 /// What a setting decides that is no part of a recipe.
 fn decides(key: &str) -> Option<&'static str> {
+    if SUBJECT.contains(&key) {
+        return Some(MEASURED);
+    }
     OTHERS.iter().find(|(_, keys)| keys.contains(&key)).map(|(what, _)| *what)
 }
 
