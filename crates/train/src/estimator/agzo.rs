@@ -10,8 +10,7 @@
 //! gradient projected by `A A^T`. A comes from the pass at the weights, which measures `L(w)` too, by power iteration on
 //! `H^T H`: no further pass. Of an adapter the half that reads the inputs, A, is guided. What is not seen to multiply
 //! anything (embedding, classifier, vectors, the other half of an adapter) moves along normals. With several batches a step
-//! the first is looked at. Nothing is kept; the bases are those of a batch, which a trajectory
-//! names.
+//! the first is looked at. Nothing is kept; the bases are those of a batch, which a trajectory names.
 
 use engine::{Probe, Projection};
 use kernels::Cpu;
